@@ -38,13 +38,13 @@ class Sandbox(Protocol):
         """
 
     def read(self, path: str) -> bytes:
-        """The content of a regular file. Raises FileNotFoundError, IsADirectoryError or ValueError (too large)."""
+        """A regular file. Raises FileNotFoundError, IsADirectoryError or ValueError (too large)."""
 
     def write(self, path: str, data: bytes) -> None:
-        """Create or replace a file owned by the unprivileged user, with its folders; keeps an existing mode."""
+        """Create or replace a file of the unprivileged user, with its folders; keeps an existing mode."""
 
     def fork(self) -> Sandbox:
-        """A new sandbox from the prepared environment with this one's changes; processes and /tmp stay behind."""
+        """A new sandbox from the prepared environment plus the changes here, without processes and /tmp."""
 
     def close(self) -> None:
         """Destroy the sandbox. Safe to call twice."""
@@ -54,7 +54,7 @@ class Workspace(Protocol):
     """The harness's own side of a sandbox: every `Sandbox` here is one too. Agents never see it."""
 
     def changes(self) -> Changes:
-        """What differs from the prepared workspace (symbolic links as links; other special files left out)."""
+        """What differs from the prepared workspace (links as links; other special files left out)."""
 
     def restore(self, changes: Changes) -> None:
         """Bring a fresh sandbox to the given state."""
