@@ -11,7 +11,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -171,11 +171,11 @@ class Run(RunReader):
             make_private(self.dir / "blobs")
             replace_file(self.dir / "blobs" / _blob_name(name), data)
 
-    def prune_blobs(self, keep: Collection[str]) -> None:
-        """Remove the blobs that no checkpoint needs any more."""
+    def prune_blobs(self, keep: Callable[[str], bool]) -> None:
+        """Remove the blobs whose name `keep` answers with False."""
         if (self.dir / "blobs").is_dir():
             for path in (self.dir / "blobs").iterdir():
-                if path.name not in keep:
+                if not keep(path.name):
                     path.unlink(missing_ok=True)
 
     def close(self) -> None:

@@ -17,7 +17,8 @@ def replace_once(text: str, old: str, new: str) -> str:
     if found > 1:
         lines = [str(text.count("\n", 0, at) + 1) for at in _starts(text, old)]
         raise EditError(
-            f"`old` occurs {found} times (lines {', '.join(lines[:10])}): add lines around it until it is unique"
+            f"`old` occurs {found} times (lines {', '.join(lines[:10])}): "
+            "add the lines around it until it is unique"
         )
     crlf = text.replace("\r\n", "\n")
     if crlf != text and crlf.count(old) == 1:  # the model cannot see carriage returns

@@ -45,13 +45,6 @@ class LoopState:
     steps: list[Step] = field(default_factory=list)
     end: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> LoopState:
-        return cls(**{**data, "steps": [Step.from_json(step) for step in data["steps"]]})
-
 
 @dataclass
 class Loop:

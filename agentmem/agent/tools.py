@@ -1,4 +1,4 @@
-"""What the tools do. Each takes the model's arguments and answers with text; nothing here raises at the model."""
+"""What the tools do: each takes the model's arguments and answers with text, also when it failed."""
 
 from __future__ import annotations
 
@@ -87,9 +87,7 @@ def _bash(box: Toolbox, arguments: Mapping[str, Any]) -> str:
         raise ToolError("the command holds a NUL byte")
     timeout = min(float(arguments.get("timeout") or box.timeout), box.timeout)
     done = box.sandbox.run(command, max(1.0, timeout))
-    state = (
-        f"timed out after {timeout:g} s and was killed" if done.timed_out else f"exit code {done.exit_code}"
-    )
+    state = f"killed after {timeout:g} s" if done.timed_out else f"exit code {done.exit_code}"
     return f"{done.output.rstrip()}\n[{state}]".lstrip("\n")
 
 
@@ -181,8 +179,9 @@ def _quote(path: str) -> str:
 
 
 def _reason(path: str, error: Exception) -> str:
-    kinds = {FileNotFoundError: "there is no such file", IsADirectoryError: "it is a folder"}
-    return f"{path}: {kinds.get(type(error), str(error))}"
+    if isinstance(error, FileNotFoundError):
+        return f"{path}: there is no such file"
+    return f"{path}: {'it is a folder' if isinstance(error, IsADirectoryError) else error}"
 
 
 _TOOLS: dict[str, Callable[[Toolbox, Mapping[str, Any]], str]] = {

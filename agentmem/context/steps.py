@@ -1,10 +1,8 @@
-"""The record of one turn: what the model said, what it called, what came back. Plain data, JSON in and out."""
+"""The record of one turn: what the model said, what it called, what came back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from agentmem.model.base import Message, ToolCall
 
@@ -30,17 +28,3 @@ class Step:
     calls: tuple[ToolCall, ...]
     results: tuple[ToolResult, ...]
     feedback: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Step:
-        return cls(
-            round=data["round"],
-            turn=data["turn"],
-            message=data["message"],
-            calls=tuple(ToolCall(**call) for call in data["calls"]),
-            results=tuple(ToolResult(**result) for result in data["results"]),
-            feedback=data["feedback"],
-        )

@@ -1,0 +1,119 @@
+"""Stage `reproduce`: a test of the issue, written by the agent, believed only after the harness ran it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from agentmem.agent.loop import Judgement
+from agentmem.context.compose import Prompt, compose, feedback
+from agentmem.repair.bench import Bench, prompt_parts
+from agentmem.repair.failure import Failure, judge_failure
+from agentmem.repair.outcome import Reproducer
+from agentmem.sandbox.base import Completed, Sandbox
+from agentmem.text import clip, printable
+
+SUGGESTED_PATH = "reproduce_issue.py"
+RUNS = 2  # a reproducer must fail this often in a row
+MAX_BYTES = 200_000
+
+
+def reproduce_prompt(bench: Bench) -> Prompt:
+    return compose(
+        "reproduce",
+        bench.caps,
+        issue=bench.issue.text,
+        suggested_path=SUGGESTED_PATH,
+        suggested_command=f"python {SUGGESTED_PATH}",
+        **prompt_parts(bench),
+    )
+
+
+def judge_reproducer(
+    bench: Bench, sandbox: Sandbox, submission: Mapping[str, Any]
+) -> tuple[Judgement, Reproducer | None]:
+    """Try a submitted reproducer: its file alone, in fresh sandboxes of the base commit, twice."""
+    path, command = _clean(submission["path"], sandbox.root), submission["command"].strip()
+    problem, content = _read(bench, sandbox, path, command)
+    if problem:
+        return _refuse(bench, path, command, Failure(False, problem, advice="Correct that.")), None
+    done, failure = _fails(bench, path, content, command)
+    bench.run.emit(
+        "reproducer",
+        accepted=failure.accepted,
+        reason=failure.why,
+        path=path,
+        command=command,
+        exception=failure.exception,
+        exit_code=done.exit_code,
+    )
+    if not failure.accepted:
+        return _refusal(command, failure, done), None
+    reproducer = Reproducer(
+        path, content.decode(), command, submission["reason"], failure.exception, clip(done.output, 6_000)
+    )
+    return Judgement(True, f"accepted: it fails, since {failure.why}"), reproducer
+
+
+def run_reproducer(
+    sandbox: Sandbox, reproducer: Reproducer, timeout: float, *, prefix: str = ""
+) -> Completed:
+    """Put the harness's own copy into place and run it."""
+    sandbox.write(reproducer.path, reproducer.content.encode())
+    return sandbox.run(prefix + reproducer.command, timeout)
+
+
+def _fails(bench: Bench, path: str, content: bytes, command: str) -> tuple[Completed, Failure]:
+    """Run it `RUNS` times, each in a sandbox of its own; the first run that does not count decides."""
+    for _ in range(RUNS):
+        sandbox = bench.start()
+        try:
+            sandbox.write(path, content)
+            done = sandbox.run(command, bench.settings.command_timeout)
+            failure = judge_failure(done, path, bench.tracked, sandbox.root)
+        finally:
+            sandbox.close()
+        if not failure.accepted:
+            break
+    return done, failure
+
+
+def _read(bench: Bench, sandbox: Sandbox, path: str, command: str) -> tuple[str, bytes]:
+    """The file's content, or why it cannot be taken."""
+    name = PurePosixPath(path)
+    if not path or name.is_absolute() or ".." in name.parts or ".git" in name.parts:
+        return f"`{path}` is not a path inside the repository.", b""
+    if bench.tracked(path):
+        return f"{path} is a file of the repository: the reproducer must be a new file.", b""
+    if path not in command and name.stem not in command:
+        return f"the command does not run {path}.", b""
+    try:
+        content = sandbox.read(path)
+        content.decode()
+    except (OSError, ValueError) as error:
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
+        return f"{path} cannot be read ({reason}).", b""
+    return (f"{path} is larger than {MAX_BYTES} bytes.", b"") if len(content) > MAX_BYTES else ("", content)
+
+
+def _clean(path: str, root: str) -> str:
+    """A path as the harness writes it: relative to the workspace."""
+    return str(PurePosixPath(path.strip().removeprefix(root.rstrip("/") + "/"))) if path.strip() else ""
+
+
+def _refuse(bench: Bench, path: str, command: str, failure: Failure) -> Judgement:
+    bench.run.emit("reproducer", accepted=False, reason=failure.why, path=path, command=command)
+    return _refusal(command, failure, None)
+
+
+def _refusal(command: str, failure: Failure, done: Completed | None) -> Judgement:
+    text = feedback(
+        "reproduce",
+        reason=failure.why,
+        advice=failure.advice,
+        command=printable(command),
+        output=printable(clip(done.output.strip(), 3_000)) if done else "",
+        exit_code=done.exit_code if done else "",
+    )
+    return Judgement(False, text)

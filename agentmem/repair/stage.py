@@ -1,0 +1,88 @@
+"""One agent at work: a loop in a sandbox of its own, checkpointed after every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agentmem.agent.loop import Judgement, Loop, LoopState
+from agentmem.changes import Changes, FileState
+from agentmem.context.compose import Prompt
+from agentmem.context.policy import open_policy
+from agentmem.errors import LimitError
+from agentmem.repair.bench import Bench
+from agentmem.repair.outcome import Reproducer
+from agentmem.repair.state import State, load_workspace, save_state
+from agentmem.sandbox.base import HarnessSandbox
+
+Judge = Callable[[HarnessSandbox, Mapping[str, Any]], Judgement]
+Leave = Callable[[HarnessSandbox, LoopState], None]
+
+
+def run_agent(
+    bench: Bench,
+    state: State,
+    role: str,
+    prompt: Prompt,
+    judge: Judge,
+    *,
+    rounds: int,
+    turns: int,
+    candidate: int = 0,
+    leave: Leave = lambda sandbox, loop: None,
+) -> None:
+    """Run the loop of `role`, or go on with the one in `state`.
+
+    `judge` tries what is handed in; `leave` sees the sandbox at the end of the work, also when a limit ended
+    it. Raises LimitError, ProviderError or SandboxError.
+    """
+    resumed = (
+        state.loop if state.loop and (state.loop.role, state.loop.candidate) == (role, candidate) else None
+    )
+    start = load_workspace(bench.run, state) if resumed else _with_reproducer(state.reproducer)
+    loop_state = resumed or LoopState(role, candidate)
+    state.loop = loop_state
+    sandbox = bench.start(start)
+    try:
+        bench.run.emit(
+            "attempt",
+            role=role,
+            candidate=candidate,
+            round=loop_state.round,
+            resumed=resumed is not None,
+            prompt=list(prompt.messages),
+            manifest=dict(prompt.manifest),
+        )
+
+        def save(current: LoopState) -> None:
+            state.loop, state.spent = current, bench.budget.spent
+            save_state(bench.run, state, sandbox)
+
+        loop = Loop(
+            model=bench.model,
+            policy=open_policy(bench.settings.context),
+            task=prompt.messages,
+            tools=bench.toolbox(role, sandbox),
+            budget=bench.budget,
+            judge=lambda submission: judge(sandbox, submission),
+            save=save,
+            emit=bench.run.emit,
+            rounds=rounds,
+            turns=turns,
+            max_tokens=bench.reply_tokens,
+        )
+        try:
+            loop.run(loop_state)
+        except LimitError:
+            leave(sandbox, loop_state)
+            raise
+        leave(sandbox, loop_state)
+    finally:
+        sandbox.close()
+
+
+def _with_reproducer(reproducer: Reproducer | None) -> Changes | None:
+    """The accepted reproducer lies in the workspace of later roles; it never enters their patch."""
+    if reproducer is None:
+        return None
+    return Changes({reproducer.path: FileState(reproducer.content.encode())})
