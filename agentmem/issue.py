@@ -16,7 +16,7 @@ LONGEST = 200_000  # characters
 _LONGEST_TITLE = 120
 # Leftmost wins: code keeps its comments, since a reader sees them; a comment hides what it holds.
 _CODE_OR_COMMENT = re.compile(
-    r"(?P<code>^ {0,3}(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^ {0,3}(?P=fence)|\Z)|`[^`\n]+`)"
+    r"(?P<code>^ {0,3}(?P<fence>`{3,}+|~{3,}+)[^\n]*+\n.*?(?:^ {0,3}(?P=fence)|\Z)|`[^`\n]+`)"
     r"|(?P<block>^ {0,3}<!--)"
     r"|<!--",
     re.DOTALL | re.MULTILINE,
