@@ -61,7 +61,7 @@ class Loop:
     budget: Budget
     judge: Judge
     save: Callable[[LoopState], None]
-    emit: Callable[..., None]
+    emit: Callable[..., object]
     rounds: int
     turns: int
     max_tokens: int

@@ -1,11 +1,11 @@
-"""Did the reproducer execute a changed line? Measured by coverage.py inside the sandbox, where it is there."""
+"""Did the reproducer execute a changed line? Measured by coverage.py, where the sandbox has it."""
 
 from __future__ import annotations
 
 import ast
 import json
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from agentmem.sandbox.base import Sandbox
 
@@ -45,6 +45,23 @@ def executed_lines(sandbox: Sandbox, paths: Iterable[str]) -> dict[str, set[int]
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # written by untrusted code
         return None
+
+
+def touched_lines(added: Sequence[int], removed: Sequence[int]) -> set[int]:
+    """The lines of the patched file that a patch touches: those added, and the two around each removal.
+
+    `added` counts in the patched file, `removed` in the old one.
+    """
+    lines = set(added)
+    for old in removed:
+        kept = old - 1 - sum(1 for other in removed if other < old)
+        new = kept
+        for line in sorted(added):
+            if line <= new:
+                new += 1
+        if new + 1 not in added:  # else it was replaced, and its replacement must have run
+            lines |= {new, new + 1}
+    return lines
 
 
 def covers_change(

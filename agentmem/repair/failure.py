@@ -10,9 +10,13 @@ from agentmem.sandbox.base import Completed
 
 _FRAME = re.compile(r'^\s*File "(?P<path>[^"]+)", line \d+(?:, in .+)?$', re.MULTILINE)
 _PYTEST_FRAME = re.compile(r"^(?P<path>[^\s:][^:\n]*\.py):\d+: (?:in .+|[A-Za-z_.]+)?$", re.MULTILINE)
-_EXCEPTION = re.compile(r"^(?:E\s+)?(?P<name>[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Warning|Failed|"
-                        r"Failure|Iteration|NotImplemented)|Failed)(?::\s?(?P<text>.*))?$", re.MULTILINE)  # fmt: skip
-_ASSERTIONS = ("AssertionError", "Failed", "FailedTest", "self.failureException")
+_EXCEPTION = re.compile(
+    r"^(?:E\s+)?(?P<name>[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Warning|Failure|Iteration)|Failed)"
+    r"(?::\s?(?P<text>.*))?$"
+    r"|^E\s+(?P<bare>assert\b.*)$",  # pytest leaves the name out where it rewrites an assertion
+    re.MULTILINE,
+)
+_ASSERTIONS = ("AssertionError", "Failed")
 _BROKEN = ("SyntaxError", "IndentationError", "TabError")
 
 
@@ -47,8 +51,9 @@ def judge_failure(done: Completed, reproducer: str, tracked: Callable[[str], boo
     exceptions = list(_EXCEPTION.finditer(output))
     if not exceptions:
         return Failure(False, "it fails without an assertion or an exception.", advice=_ASSERT)
-    name = exceptions[-1].group("name").rsplit(".", 1)[-1]
-    text = f"{name}: {exceptions[-1].group('text') or ''}".rstrip(": ")
+    last = exceptions[-1]
+    name = (last["name"] or "AssertionError").rsplit(".", 1)[-1]
+    text = f"{name}: {last['text'] or last['bare'] or ''}".rstrip(": ")
     if name in _ASSERTIONS:
         return Failure(True, "an assertion does not hold", text)
     through = _repository_frames(output, reproducer, tracked, root)

@@ -23,7 +23,7 @@ Verdict = Literal["verified", "unproven", "regressed", "reproducer_fails", "refu
 
 @dataclass(frozen=True, slots=True)
 class Reproducer:
-    """The accepted reproducer: one new file and its command, as the harness itself ran it on the base commit."""
+    """The accepted reproducer: one new file and its command, as the harness ran it on the base commit."""
 
     path: str
     content: str

@@ -29,7 +29,7 @@ def run_agent(
     rounds: int,
     turns: int,
     candidate: int = 0,
-    leave: Leave = lambda sandbox, loop: None,
+    leave: Leave | None = None,
 ) -> None:
     """Run the loop of `role`, or go on with the one in `state`.
 
@@ -74,9 +74,11 @@ def run_agent(
         try:
             loop.run(loop_state)
         except LimitError:
-            leave(sandbox, loop_state)
+            if leave:
+                leave(sandbox, loop_state)
             raise
-        leave(sandbox, loop_state)
+        if leave:
+            leave(sandbox, loop_state)
     finally:
         sandbox.close()
 

@@ -35,7 +35,7 @@ class State:
 
 
 def save_state(run: Run, state: State, sandbox: Workspace | None) -> None:
-    """Write the checkpoint; the sandbox's changes go first, so that the checkpoint never names a missing one."""
+    """Write the sandbox's changes, then the checkpoint, which so never names what is not there."""
     state.workspace = ""
     if sandbox is not None:
         data = pack(sandbox.changes())

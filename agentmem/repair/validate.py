@@ -9,7 +9,7 @@ from agentmem.changes import Changes
 from agentmem.diff import PatchInfo, check_patch
 from agentmem.errors import PatchRefused
 from agentmem.repair.bench import Bench
-from agentmem.repair.coverage import covers_change, executed_lines, start_measuring
+from agentmem.repair.coverage import covers_change, executed_lines, start_measuring, touched_lines
 from agentmem.repair.outcome import Evidence, Reproducer, Tests, Validation
 from agentmem.repair.reproduce import run_reproducer
 from agentmem.repair.tests import TestRun, is_pytest, run_tests
@@ -37,7 +37,7 @@ class Validator:
             )
         try:
             info = check_patch(diff, allow=frozenset())
-            if self.reproducer and self.reproducer.path in info.changed_lines:
+            if self.reproducer and self.reproducer.path in info.files:
                 raise PatchRefused(f"the patch touches the reproducer {self.reproducer.path}")
             changes = self.bench.checkout.apply(diff)
         except PatchRefused as refusal:
@@ -73,7 +73,7 @@ class Validator:
                 if done.exit_code != 0:
                     return False, None, done
                 if prefix:
-                    covered = _covered(executed_lines(sandbox, info.changed_lines), changes, info)
+                    covered = _covered(executed_lines(sandbox, info.files), changes, info)
             finally:
                 sandbox.close()
         return True, covered, done
@@ -119,7 +119,7 @@ class Validator:
     def _relevant(self, info: PatchInfo) -> tuple[str, ...]:
         from agentmem.code.imports import relevant_tests
 
-        found = relevant_tests(self.bench.index, list(info.changed_lines), limit=TEST_FILES)
+        found = relevant_tests(self.bench.index, list(info.files), limit=TEST_FILES)
         return tuple(path for path, _ in found)
 
     def _run(self, changes: Changes | None, files: tuple[str, ...]) -> TestRun:
@@ -144,8 +144,8 @@ def _weigh(passes: bool | None, covered: bool | None, tests: Tests, run: TestRun
             feedback_output=clip(run.output, 4_000, keep="tail") if run else "",
         )
     if passes is None:
-        reasons = ("there is no reproducer: only the model's opinion speaks for the patch", tests.note)
-        return Validation("unproven", Evidence.E0, _said(reasons), tests=tests)
+        opinion = "there is no reproducer: only the model's opinion speaks for the patch"
+        return Validation("unproven", Evidence.E0, _said((opinion, tests.note)), tests=tests)
     if covered is False:
         why = "the reproducer passes without executing a changed line"
         return Validation("unproven", Evidence.E0, (why,), reproducer_passes=True, covered=False, tests=tests)
@@ -168,7 +168,8 @@ def _covered(executed: Mapping[str, set[int]] | None, changes: Changes, info: Pa
         state = changes.files.get(path)
         return state.data.decode("utf-8", "replace") if state else None
 
-    return covers_change(executed, info.changed_lines, read)
+    lines = {path: touched_lines(change.added, change.removed) for path, change in info.files.items()}
+    return covers_change(executed, lines, read)
 
 
 def _said(reasons: tuple[str, ...]) -> tuple[str, ...]:
