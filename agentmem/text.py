@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Literal
 
 _CHAIN = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+|\w+")
-_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
+_ASCII_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_PART = re.compile(r"[^\W\d_]+|\d+")
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 
 
@@ -28,7 +29,7 @@ def _split(chain: str) -> tuple[str, ...]:
     names = chain.split(".")
     found = [chain.lower()] if len(names) > 1 else []
     for name in names:
-        parts = [part.lower() for part in _PART.findall(name)]
+        parts = [part.lower() for part in (_ASCII_PART if name.isascii() else _PART).findall(name)]
         whole = name.lower()
         found.append(whole)
         if parts != [whole]:
@@ -73,8 +74,8 @@ def clip(text: str, limit_chars: int, keep: Literal["both", "head", "tail"] = "b
 def printable(text: str) -> str:
     """The text without what a terminal or a reader could be fooled by.
 
-    ANSI sequences go; other control, bidirectional and invisible format characters become `\\xNN` or `\\uNNNN`.
-    Line ends and tabs stay; `\\r\\n` becomes `\\n`.
+    ANSI sequences go; other control, bidirectional and invisible format characters become `\\xNN` or
+    `\\uNNNN`. Line ends and tabs stay; `\\r\\n` becomes `\\n`.
     """
     plain = _ANSI.sub("", text.replace("\r\n", "\n"))
     if plain.isascii() and plain.replace("\n", "").replace("\t", "").isprintable():
