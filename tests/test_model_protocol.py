@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from agentmem.model.base import ToolSpec
@@ -9,7 +11,7 @@ from agentmem.model.grammar import grammar
 from agentmem.model.protocol import describe, format_call, message_of, parse, render
 
 
-def spec(name: str, required: list[str], **properties: dict[str, object]) -> ToolSpec:
+def spec(name: str, required: list[str], **properties: Mapping[str, object]) -> ToolSpec:
     return ToolSpec(name, f"Does {name}.", {"type": "object", "properties": properties, "required": required})
 
 

@@ -21,7 +21,8 @@ boolean ::= "true" | "false"
 def grammar(tools: Sequence[ToolSpec], thought_chars: int = THOUGHT_CHARS) -> str:
     """GBNF for replies to these tools.
 
-    Arguments stand in the order of the schema; optional ones may be left out. A value is any text without `</`. Without tools, any text.
+    Arguments stand in the order of the schema; optional ones may be left out. A value is any text
+    without `</`. Without tools, any text.
     """
     if not tools:
         return "root ::= [^\\x00]*\n"

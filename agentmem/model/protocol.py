@@ -121,10 +121,11 @@ def message_of(raw: str, calls: Sequence[ToolCall]) -> Message:
     return message
 
 
-def parse(reply: str, tools: Sequence[ToolSpec], prefix: str = "call") -> Parsed:
+def parse(reply: str, tools: Sequence[ToolSpec], prefix: str = "call", cut: bool = False) -> Parsed:
     """Read the calls of a reply. What cannot be read becomes a ToolCall with `problem`; never raises.
 
-    `prefix` begins the ids, which must be unique within a conversation.
+    `prefix` begins the ids, which must be unique within a conversation; `cut` says that the reply was
+    stopped by the limit of its tokens.
     """
     by_name = {tool.name: tool for tool in tools}
     start = _ANY_OPEN.search(reply)
@@ -151,6 +152,8 @@ def parse(reply: str, tools: Sequence[ToolSpec], prefix: str = "call") -> Parsed
         values, problem, at = _read_values(reply, head.end(), tool)
         arguments, bad = _convert(values, tool)
         problem = problem or bad or missing(tool, arguments)
+        if problem and cut:
+            problem = f"The reply was cut off at the limit of its tokens; say less. {problem}"
         calls.append(ToolCall(ident, name, arguments, f"{problem}\n{_right_call(tool)}" if problem else ""))
         if problem:
             break
