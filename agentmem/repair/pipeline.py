@@ -4,37 +4,23 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agentmem.agent.limits import Budget, Limits
 from agentmem.agent.loop import Judgement
 from agentmem.errors import LimitError
-from agentmem.issue import Issue
 from agentmem.model.base import Model
 from agentmem.repair.bench import Bench
 from agentmem.repair.outcome import Outcome, conclude
 from agentmem.repair.patch import write_patch
 from agentmem.repair.reproduce import judge_reproducer, reproduce_prompt
+from agentmem.repair.request import Request
 from agentmem.repair.stage import run_agent
 from agentmem.repair.state import State, load_state, save_state
 from agentmem.repair.validate import Validator
 from agentmem.runs import Run
 from agentmem.sandbox.base import HarnessSandbox
-
-if TYPE_CHECKING:
-    from agentmem.settings import Settings
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked for: `commit` is the base commit of `repo`, as a full hash."""
-
-    repo: Path
-    commit: str
-    issue: Issue
-    settings: Settings
 
 
 def repair(request: Request, run: Run, model: Model) -> Outcome:
@@ -84,7 +70,7 @@ def prepare(request: Request, run: Run, model: Model, state: State) -> Bench:
     shutil.rmtree(_scratch(run), ignore_errors=True)
     checkout = Checkout.create(request.repo, _scratch(run), request.commit)
     run.emit("stage", name="locate", detail="")
-    index = CodeIndex.build(checkout)
+    index = CodeIndex.build(checkout.blobs(), checkout.read_many)
     hits = tuple(locate(index, issue.text, limit=12))
     run.emit("located", hits=[{"path": h.path, "symbol": h.symbol, "score": h.score} for h in hits])
     plan = detect(

@@ -1,0 +1,72 @@
+"""A sitting: one process at work on one run, from its opened model to its end, however it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agentmem.errors import AgentmemError, ConfigError, ExitCode, Terminated
+from agentmem.model.base import Model
+from agentmem.repair.outcome import Outcome
+from agentmem.repair.pipeline import repair
+from agentmem.repair.request import Request
+from agentmem.runs import Run
+
+NO_MODEL = "no model is configured"
+WAYS_TO_A_MODEL = (
+    "Either set a provider's key and name a model:  export ANTHROPIC_API_KEY=…; agentmem fix --model "
+    "anthropic/claude-sonnet-4-5 …\n"
+    "or run one on this machine:  pip install 'agentmem[local]'; agentmem fix --model local:FILE.gguf …"
+)
+
+
+def work(request: Request, run: Run, home: Path) -> Outcome:
+    """Run or resume the repair. Whatever interrupts it is written down, so that the run can be resumed.
+
+    Raises the AgentmemError, KeyboardInterrupt or Terminated that ended it.
+    """
+    try:
+        model = open_session_model(request, run, home)
+        try:
+            return repair(request, run, model)
+        finally:
+            model.close()
+    except (AgentmemError, KeyboardInterrupt, Terminated) as end:
+        run.emit("run_stopped", reason=_reason(end), exit_code=_exit_code(end))
+        raise
+
+
+def open_session_model(request: Request, run: Run, home: Path) -> Model:
+    """The model of the request, recorded when asked. Raises ConfigError."""
+    from agentmem.context.compose import prompts_version
+    from agentmem.model import ModelOptions, Recorder, open_model
+
+    settings = request.settings
+    if settings.model is None:
+        raise ConfigError(NO_MODEL, WAYS_TO_A_MODEL)
+    options = ModelOptions(
+        cache_dir=home / "cache",
+        request_timeout=settings.request_timeout,
+        file_timeout=settings.timeout,
+        on_notice=lambda text: void(run.emit("notice", text=text)),
+        protocol=settings.tool_protocol,
+    )
+    model = open_model(settings.model, api_base=settings.api_base, options=options)
+    if request.record is None:
+        return model
+    return Recorder(model, request.record, prompts=prompts_version(), policy=settings.context)
+
+
+def void(_: object) -> None:
+    """Drops a value where a callback must not return one."""
+
+
+def _reason(end: BaseException) -> str:
+    if isinstance(end, AgentmemError):
+        return end.what
+    return "ended by a signal" if isinstance(end, Terminated) else "interrupted"
+
+
+def _exit_code(end: BaseException) -> int:
+    if isinstance(end, AgentmemError):
+        return int(end.exit_code)
+    return int(ExitCode.TERMINATED if isinstance(end, Terminated) else ExitCode.INTERRUPTED)
