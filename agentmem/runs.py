@@ -134,8 +134,8 @@ class Run(RunReader):
         """`listener` is called with each event after it is on disk."""
         self._listeners.append(listener)
 
-    def emit(self, kind: str, **data: Any) -> Event:
-        """Append one event; it is on disk when this returns."""
+    def emit(self, kind: str, /, **data: Any) -> Event:
+        """Append one event; it is on disk when this returns. `seq`, `ts` and `kind` are not for `data`."""
         with self._writing:
             head = {"seq": self._seq, "ts": _now(), "kind": kind}
             event: Event = {**self.redactor.data(data), **head}
