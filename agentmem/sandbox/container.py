@@ -78,13 +78,13 @@ def _cpus(limits: Limits, info: Mapping[str, Any]) -> float:
 
 
 class Container:
-    """A running container. Its process 1 is root without capabilities; the rest runs as the unprivileged uid."""
+    """A running container: process 1 is root without capabilities, the rest runs as the unprivileged uid."""
 
     def __init__(
         self, image: str, run_id: str, limits: Limits, *, network: str = "none", quota: bool = True
     ) -> None:
         """`quota` False leaves the disk to the engine, as a build that is committed needs it."""
-        from docker.types import Ulimit
+        from docker.types import LogConfig, Ulimit
 
         api = self._api = connect()
         self.limits = limits
@@ -104,7 +104,7 @@ class Container:
                     Ulimit(name="fsize", soft=limits.file_size, hard=limits.file_size),
                 ],
                 storage_opt={"size": str(limits.disk)} if self.disk_quota else None,
-                log_config={"Type": "none"},
+                log_config=LogConfig(type="none"),
             )
             made = api.create_container(
                 image,
@@ -199,7 +199,7 @@ class Container:
         )
 
     def diff(self) -> list[dict[str, Any]]:
-        """What the engine says differs from the image: {"Path": str, "Kind": 0 changed, 1 added, 2 deleted}."""
+        """What differs from the image: {"Path": str, "Kind": 0 changed, 1 added, 2 deleted}."""
         self.check_alive()
         with gone_is_an_error("the sandbox is gone"):
             return list(self._api.diff(self.id) or [])

@@ -92,7 +92,7 @@ class Exec:
 
     def _read_ahead(self, wire: Any) -> bytes:
         """The HTTP client may have read output together with the headers; the bare socket has lost that."""
-        buffered = getattr(getattr(wire, "_response", None), "raw", None)
+        buffered: Any = getattr(getattr(wire, "_response", None), "raw", None)
         buffered = getattr(getattr(buffered, "_fp", None), "fp", None)
         if not hasattr(buffered, "peek"):
             return b""

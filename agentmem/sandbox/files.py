@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import posixpath
 import tarfile
+from collections.abc import Iterable
 
 from agentmem.changes import FileState
 from agentmem.sandbox.container import Container
 from agentmem.sandbox.engine import ROOT
 from agentmem.sandbox.limits import human
-from agentmem.sandbox.tarball import Chunks, pack
+from agentmem.sandbox.tarball import pack, reader
 
 # Never a fifo or a device: opening one could hang. Links are followed, inside the container and as its user.
 _READ = (
@@ -35,7 +36,7 @@ def read(box: Container, path: str) -> bytes:
     """See `Sandbox.read`."""
     run = box.exec(["sh", "-c", _READ, "sh", absolute(path)], workdir="/")
     try:
-        data = _first(Chunks(run.chunks(60)), path, box.limits.read)
+        data = _first(run.chunks(60), path, box.limits.read)
         if data is not None:
             return data
         code = run.wait(10)
@@ -51,9 +52,9 @@ def read(box: Container, path: str) -> bytes:
     raise FileNotFoundError(path)
 
 
-def _first(stream: Chunks, path: str, limit: int) -> bytes | None:
+def _first(stream: Iterable[bytes], path: str, limit: int) -> bytes | None:
     try:
-        with tarfile.open(fileobj=stream, mode="r|") as tar:
+        with reader(stream) as tar:
             member = tar.next()
             if member is None:
                 return None

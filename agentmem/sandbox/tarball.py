@@ -6,6 +6,7 @@ import io
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from agentmem.changes import FileState
 from agentmem.errors import SandboxError
@@ -33,6 +34,12 @@ class Chunks:
             parts.append(part)
             size -= len(part)
         return b"".join(parts)
+
+
+def reader(chunks: Iterable[bytes]) -> tarfile.TarFile:
+    """A tar read while it comes; raises tarfile.ReadError. Names that are not UTF-8 carry surrogates."""
+    source: Any = Chunks(chunks)
+    return tarfile.open(fileobj=source, mode="r|", encoding="utf-8", errors="surrogateescape")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +86,7 @@ def unpack(chunks: Iterable[bytes], caps: Caps) -> Iterator[Entry]:
     files = total = 0
     seen: dict[str, FileState] = {}
     try:
-        with tarfile.open(
-            fileobj=Chunks(chunks), mode="r|", encoding="utf-8", errors="surrogateescape"
-        ) as tar:
+        with reader(chunks) as tar:
             for member in tar:
                 files += 1
                 total += member.size
@@ -99,7 +104,7 @@ def unpack(chunks: Iterable[bytes], caps: Caps) -> Iterator[Entry]:
 
 def names(chunks: Iterable[bytes]) -> Iterator[str]:
     """The paths of a tar stream that are not directories, spelt as `unpack` does."""
-    with tarfile.open(fileobj=Chunks(chunks), mode="r|", encoding="utf-8", errors="surrogateescape") as tar:
+    with reader(chunks) as tar:
         for member in tar:
             if not member.isdir():
                 yield _clean(member.name)

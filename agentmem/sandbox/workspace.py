@@ -1,4 +1,4 @@
-"""What changed in a container's workspace: the engine says which paths, a tar parsed in memory what they hold."""
+"""What changed in a container's workspace: the engine says where, a tar parsed in memory says what."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def changes(box: Container, base: Collection[str]) -> Changes:
     listed = dict(_below_root(box.diff()))
     entries = _contents(box, sorted(p for p, kind in listed.items() if kind != _DELETED))
     files = {path: entry.state for path, entry in entries.items() if entry.state is not None}
-    # A directory that was deleted and made again is listed as deleted; what it holds now is listed on its own.
+    # A directory that was deleted and made again is listed as deleted; what it holds now is listed, too.
     gone = [path for path, kind in listed.items() if kind == _DELETED]
     replaced = [path for path, entry in entries.items() if path in base and entry.state is None]
     no_folder = [path for path in files if path not in base]
