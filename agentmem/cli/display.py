@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 from agentmem.cli.story import count, money, one_line, tell
@@ -14,54 +14,37 @@ from agentmem.cli.story import count, money, one_line, tell
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from agentmem.runs import Event, Listener, Run
+    from agentmem.runs import Event, Listener
 
 
-class Display:
-    """Shows a run on `stream` (standard error) while the block lasts; `explain` adds what prompts hold."""
+@contextlib.contextmanager
+def display(stream: TextIO | None = None) -> Iterator[Listener]:
+    """A listener for `Run.listen` that shows a run on `stream` (standard error) until the block ends."""
+    stream = stream or sys.stderr
+    if not is_live(stream):
+        yield lambda event: _print(stream, event)
+        return
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
 
-    def __init__(self, run: Run, *, explain: bool = False, stream: TextIO | None = None) -> None:
-        self._run = run
-        self._explain = explain
-        self._stream = stream or sys.stderr
-        self._open = contextlib.ExitStack()
+    console = Console(file=stream, highlight=False, soft_wrap=True)
+    status = Status()
 
-    def __enter__(self) -> Display:
-        listener = self._live() if is_live(self._stream) else self._plain
-        self._run.listen(listener)
-        return self
+    def listen(event: Event) -> None:
+        status.update(event)
+        for line in tell(event):
+            console.print(Text(line, style=_style(event)))
 
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
-
-    def _plain(self, event: Event) -> None:
-        with contextlib.suppress(OSError, ValueError):  # whoever read the progress is gone; the run goes on
-            for line in tell(event, explain=self._explain):
-                print(line, file=self._stream, flush=True)
-
-    def _live(self) -> Listener:
-        from rich.console import Console
-        from rich.live import Live
-        from rich.text import Text
-
-        console = Console(file=self._stream, highlight=False, soft_wrap=True)
-        status = Status()
-        # Standard output belongs to the result; rich would send it to standard error.
-        live = Live(
-            get_renderable=status.render,
-            console=console,
-            transient=True,
-            redirect_stdout=False,
-            refresh_per_second=4,
-        )
-        self._open.enter_context(live)
-
-        def listen(event: Event) -> None:
-            status.update(event)
-            for line in tell(event, explain=self._explain):
-                console.print(Text(line, style=_style(event)))
-
-        return listen
+    # Standard output belongs to the result; rich would send it to standard error.
+    with Live(
+        get_renderable=status.render,
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+        refresh_per_second=4,
+    ):
+        yield listen
 
 
 def is_live(stream: TextIO) -> bool:
@@ -116,6 +99,12 @@ class Status:
         if self._detail:
             text.append(f"  {one_line(self._detail)}", style="dim")
         return text
+
+
+def _print(stream: TextIO, event: Event) -> None:
+    with contextlib.suppress(OSError, ValueError):  # whoever read the progress is gone; the run goes on
+        for line in tell(event):
+            print(line, file=stream, flush=True)
 
 
 def _style(event: Event) -> str:

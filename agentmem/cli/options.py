@@ -13,13 +13,7 @@ import typer
 from agentmem.errors import AgentmemError, UsageError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-IssueText = Annotated[
-    str,
-    typer.Option(
-        "--issue", metavar="TEXT|FILE|-", help="The bug report: a text, a file, or - for standard input."
-    ),
-]
-Repo = Annotated[Path, typer.Argument(metavar="[REPO]", help="A git repository.", show_default="here")]
+ISSUE_HELP = "The bug report: a text, a file, or - for standard input."
 
 
 def out(text: str) -> None:

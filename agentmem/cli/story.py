@@ -10,17 +10,10 @@ from agentmem.text import printable
 WIDEST = 160  # characters of one line of foreign text
 
 
-def tell(event: Mapping[str, Any], *, explain: bool = False) -> list[str]:
-    """The lines that show an event; an event of no interest to a reader has none.
-
-    With `explain` an attempt also lists what its prompt is made of.
-    """
+def tell(event: Mapping[str, Any]) -> list[str]:
+    """The lines that show an event; an event of no interest to a reader has none."""
     teller = _TELLERS.get(str(event.get("kind")))
-    lines = teller(event) if teller else []
-    manifest = event.get("manifest")
-    if explain and isinstance(manifest, Mapping):
-        lines += [f"    {one_line(part, 20):20} {one_line(what)}" for part, what in manifest.items()]
-    return lines
+    return teller(event) if teller else []
 
 
 def one_line(text: object, width: int = WIDEST) -> str:
