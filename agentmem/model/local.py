@@ -14,9 +14,10 @@ from typing import Any
 
 from agentmem.errors import ConfigError, ProviderError
 from agentmem.model.base import Lane, Message, Reply, ToolSpec, Usage
+from agentmem.model.canonical import assistant_message
 from agentmem.model.grammar import grammar
 from agentmem.model.options import ModelOptions
-from agentmem.model.protocol import message_of, parse, render
+from agentmem.model.protocol import parse, render
 
 CONTEXT = 8192
 _SILENT = -1  # llama.cpp's verbosity: its log goes to the terminal otherwise
@@ -74,7 +75,7 @@ class LocalModel:
             usage=usage,
             cost=0.0,
             stop="tool_calls" if parsed.calls and stop == "stop" else stop,
-            message=message_of(text, parsed.calls),
+            message=assistant_message(text, parsed.calls),
             seconds=time.monotonic() - began,
         )
 

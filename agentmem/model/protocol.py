@@ -106,21 +106,6 @@ def render(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[Messa
     return plain
 
 
-def message_of(raw: str, calls: Sequence[ToolCall]) -> Message:
-    """The canonical assistant message of a text reply: its raw text, and the calls read from it."""
-    message: Message = {"role": "assistant", "content": raw}
-    if calls:
-        message["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name or "unknown", "arguments": json.dumps(dict(call.arguments))},
-            }
-            for call in calls
-        ]
-    return message
-
-
 def parse(reply: str, tools: Sequence[ToolSpec], prefix: str = "call", cut: bool = False) -> Parsed:
     """Read the calls of a reply. What cannot be read becomes a ToolCall with `problem`; never raises.
 
