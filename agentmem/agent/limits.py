@@ -25,6 +25,7 @@ class Spent:
     """What a run has used so far. `cost` is None once any call's price was unknown."""
 
     steps: int = 0
+    replayed: int = 0  # of the steps, those answered from a recording
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
@@ -80,6 +81,7 @@ class Budget:
     def after_call(self, reply: Reply) -> None:
         spent = self.spent
         spent.steps += 1
+        spent.replayed += reply.replayed
         spent.prompt_tokens += reply.usage.prompt
         spent.completion_tokens += reply.usage.completion
         spent.cached_tokens += reply.usage.cached

@@ -134,6 +134,7 @@ def _finish(bench: Bench, outcome: Outcome) -> Outcome:
         "model": bench.model.name,
         "context": bench.settings.context,
         "environment": dict(bench.prepared.describe()),
+        "replayed": spent.replayed > 0,
         "spent": spent.to_json(),
         "patch_path": patch_path,
     }
@@ -144,6 +145,7 @@ def _finish(bench: Bench, outcome: Outcome) -> Outcome:
         evidence=outcome.evidence.value if outcome.evidence else None,
         exit_code=int(outcome.exit_code),
         limit=outcome.limit or None,
+        replayed=spent.replayed > 0,
         reasons=list(outcome.reasons),
         patch_path=patch_path,
         spent=spent.to_json(),

@@ -38,7 +38,9 @@ def work(request: Request, run: Run, home: Path) -> Outcome:
 def open_session_model(request: Request, run: Run, home: Path) -> Model:
     """The model of the request, recorded when asked. Raises ConfigError."""
     from agentmem.context.compose import prompts_version
-    from agentmem.model import ModelOptions, Recorder, open_model
+    from agentmem.model import open_model
+    from agentmem.model.options import ModelOptions
+    from agentmem.model.replay import Recorder
 
     settings = request.settings
     if settings.model is None:
@@ -53,7 +55,8 @@ def open_session_model(request: Request, run: Run, home: Path) -> Model:
     model = open_model(settings.model, api_base=settings.api_base, options=options)
     if request.record is None:
         return model
-    return Recorder(model, request.record, prompts=prompts_version(), policy=settings.context)
+    versions = {"prompts": prompts_version(), "policy": settings.context}
+    return Recorder(model, request.record, versions, redact=run.redactor.text)
 
 
 def void(_: object) -> None:

@@ -1,0 +1,140 @@
+"""kill -9 at any step: the run goes on and ends the same. Real processes, a strict recording, real containers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentmem.model.replay import Recorder
+from agentmem.runs import RunReader, find_run
+from tests.repairs import GOOD_BY_LANE, ISSUE, make_repo, make_request, run_repair
+from tests.scripted import Scripted
+
+pytestmark = pytest.mark.docker
+
+STEPS = len(GOOD_BY_LANE)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, Any]]:
+    """The repository, a recording of its repair, and the result that every other run must end with."""
+    folder = tmp_path_factory.mktemp("recorded")
+    repo, recording = make_repo(folder / "repo"), folder / "recording.jsonl"
+    model = Recorder(Scripted(by_lane=GOOD_BY_LANE), recording, {})
+    _, run = run_repair(make_request(repo), folder / "home", model)  # type: ignore[arg-type]
+    result = run.load_result()
+    assert result is not None
+    return repo, recording, result
+
+
+def fix(home: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "agentmem", "fix", *arguments]
+
+
+def environment(home: Path) -> dict[str, str]:
+    return {**os.environ, "AGENTMEM_HOME": str(home), "NO_COLOR": "1"}
+
+
+def same(result: dict[str, Any]) -> dict[str, Any]:
+    """A result without what differs between any two runs: its id, its seconds, its paths, its model's name."""
+    kept = {
+        key: result[key]
+        for key in ("status", "evidence", "exit_code", "explanation", "base_commit", "issue", "limit")
+    }
+    kept["tried"] = [{**each, "diff": each["diff"]} for each in result["tried"]]
+    spent = {key: result["spent"][key] for key in ("steps", "prompt_tokens", "completion_tokens", "cost")}
+    return {**kept, **spent, "reproducer": result["reproducer"]["content"]}
+
+
+def wait_for_events(home: Path, kind: str, number: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        runs = list((home / "runs").glob("*")) if (home / "runs").is_dir() else []
+        if runs and sum(event["kind"] == kind for event in RunReader(runs[0]).events()) >= number:
+            return
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("step", range(STEPS + 1))
+def test_killed_after_any_step_the_run_ends_the_same(
+    recorded: tuple[Path, Path, dict[str, Any]], tmp_path: Path, step: int
+) -> None:
+    repo, recording, expected = recorded
+    home = tmp_path / "home"
+    command = fix(home, str(repo), "--issue", ISSUE, "--model", f"replay:{recording}")
+    process = subprocess.Popen(command, env=environment(home), stderr=subprocess.DEVNULL)
+    wait_for_events(home, "step" if step else "stage", max(step, 1), process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+    run_id = find_run(home, "latest").name
+    done = subprocess.run(
+        fix(home, "--resume", run_id, "--json"),
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert same(result) == same(expected)
+    assert result["replayed"] is True
+    assert [path.name for path in (home / "runs").iterdir()] == [run_id]
+
+
+def test_killed_again_and_again_at_odd_moments(
+    recorded: tuple[Path, Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    repo, recording, expected = recorded
+    home = tmp_path / "home"
+    command = fix(home, str(repo), "--issue", ISSUE, "--model", f"replay:{recording}")
+    delay = 1.0
+    for _ in range(40):
+        process = subprocess.Popen(command, env=environment(home), stderr=subprocess.DEVNULL)
+        try:
+            process.wait(delay)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        else:
+            break
+        delay += 0.37
+        if (home / "runs").is_dir() and any((home / "runs").iterdir()):
+            run = RunReader(find_run(home, "latest"))
+            if any(True for _ in run.events()):
+                command = fix(home, "--resume", run.id)
+    assert process.returncode == 0
+    result = RunReader(find_run(home, "latest")).load_result()
+    assert result is not None
+    assert same(result) == same(expected)
+
+
+def test_two_processes_cannot_hold_one_run(
+    recorded: tuple[Path, Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    repo, recording, _ = recorded
+    home = tmp_path / "home"
+    command = fix(home, str(repo), "--issue", ISSUE, "--model", f"replay:{recording}")
+    process = subprocess.Popen(command, env=environment(home), stderr=subprocess.DEVNULL)
+    try:
+        wait_for_events(home, "stage", 1, process)
+        second = subprocess.run(
+            fix(home, "--resume", "latest"),
+            env=environment(home),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        process.kill()
+        process.wait()
+    assert second.returncode == 2
+    assert f"in use by process {process.pid}" in second.stderr
