@@ -169,16 +169,16 @@ class Checkout:
         Raises PatchRefused for an impossible path.
         """
         files = {path: state for path, state in changes.files.items() if not _in_git_dir(path)}
+        impossible = [path for path in files if any(part in ("", ".", "..") for part in path.split("/"))]
+        if impossible:  # git would only ignore them
+            raise PatchRefused(f"the changes hold an impossible path: {impossible[0]!r}")
         shas = self._write_blobs([state.data for state in files.values()])
         zero = "0" * len(self.commit)
         lines = [f"0 {zero}\t{path}" for path in changes.deleted if path in self.entries]
         lines += [f"{s.mode} {sha}\t{path}" for (path, s), sha in zip(files.items(), shas, strict=True)]
         with self._temporary_index(self.commit) as git:
-            try:
-                entries = b"".join(os.fsencode(line) + b"\0" for line in lines)
-                git.run("update-index", "--replace", "-z", "--index-info", stdin=entries)
-            except GitFailed as error:
-                raise PatchRefused(f"the changes hold an impossible path: {error.stderr}") from error
+            entries = b"".join(os.fsencode(line) + b"\0" for line in lines)
+            git.run("update-index", "--replace", "-z", "--index-info", stdin=entries)
             return git.line("write-tree")
 
     def diff(self, changes: Changes, *, ignore: Collection[str] = ()) -> str:
@@ -231,7 +231,9 @@ class Checkout:
             elif mode != SUBMODULE:
                 modes[path] = mode
                 shas.append((path, sha))
-        return Changes({path: FileState(data, modes[path]) for path, data in self._read_blobs(shas)}, deleted)
+        return Changes(
+            {path: FileState(data, modes[path]) for path, data in self._read_blobs(shas)}, tuple(deleted)
+        )
 
     def _binary(self, tree: str) -> set[str]:
         lines = self._diff_tree("--numstat", "-r", "-z", tree=tree).split(b"\0")
