@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # adds the command or the group of that name.
 COMMANDS: dict[str, tuple[str, str]] = {
     "fix": ("agentmem.cli.fix", "Repair the bug that an issue describes, with evidence executed here."),
+    "demo": ("agentmem.cli.demo", "Repair a real bug of a bundled repository; needs no key."),
     "locate": ("agentmem.cli.locate", "Rank the files and symbols that an issue is about. Needs no model."),
     "runs": ("agentmem.cli.runs", "List, show and remove runs."),
     "config": ("agentmem.cli.config", "Show the settings and where each comes from."),

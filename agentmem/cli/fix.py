@@ -14,7 +14,7 @@ from agentmem.errors import AgentmemError, ConfigError, UsageError
 
 if TYPE_CHECKING:
     from agentmem.repair.request import Request
-    from agentmem.runs import Run
+    from agentmem.runs import Event, Run
 
 # typer reads these at run time, so they are spelt the way it understands in every Python we support.
 Text = Optional[str]  # noqa: UP045
@@ -137,7 +137,7 @@ def run_fix(ask: Ask, flags: dict[str, object]) -> int:
 
 
 def _work(ask: Ask, request: Request, run: Run) -> int:
-    from agentmem.cli.display import Display
+    from agentmem.cli.display import display
     from agentmem.repair.deliver import deliver
     from agentmem.repair.outcome import Evidence
     from agentmem.repair.session import work
@@ -145,7 +145,10 @@ def _work(ask: Ask, request: Request, run: Run) -> int:
 
     with run:
         try:
-            with Display(run, explain=ask.explain):
+            with display() as listener:
+                run.listen(listener)
+                if ask.explain:
+                    run.listen(_explain)
                 outcome = work(request, run, home())
         except BaseException as end:
             typer.echo(f"run {run.id} can go on: agentmem fix --resume {run.id}", err=True)
@@ -166,6 +169,13 @@ def _work(ask: Ask, request: Request, run: Run) -> int:
         elif outcome.best is not None:
             out(str(run.patch_path))
     return int(outcome.exit_code)
+
+
+def _explain(event: Event) -> None:
+    """What each prompt is made of, in tokens."""
+    if event["kind"] == "attempt":
+        parts = ", ".join(f"{name} {size}" for name, size in event["manifest"].items())
+        typer.echo(f"prompt of {event['role']}: {parts} tokens", err=True)
 
 
 def _new(ask: Ask, flags: dict[str, object]) -> Request:
