@@ -171,7 +171,8 @@ def test_every_diff_we_make_is_understood(tmp_path: Path) -> None:
 
 
 def test_normalised_forgets_accidents_only() -> None:
-    one = "diff --git a/x b/x\nindex 1..2 100644\n--- a/x\n+++ b/x\n@@ -5,2 +5,3 @@ f\n c\n-a = 1\n+a  =  2\n+\n"
+    one = "diff --git a/x b/x\nindex 1..2 100644\n--- a/x\n+++ b/x\n@@ -5,2 +5,3 @@ f\n c\n"
+    one += "-a = 1\n+a  =  2\n+\n"
     other = "diff --git a/x b/x\nindex 3..4 100644\n--- a/x\n+++ b/x\n@@ -9 +9 @@\n-a = 1\n+a = 2\n"
     assert normalised(one) == normalised(other)
     assert normalised(edit("y") + edit("x")) == normalised(edit("x") + edit("y"))

@@ -124,7 +124,7 @@ def _import_roots(path: str, files: Mapping[str, FileInfo]) -> list[int]:
     while package > 0 and "/".join((*parts[:package], "__init__.py")) in files:
         package -= 1
     roots = {0, package}
-    roots |= {position + 1 for position, part in enumerate(parts) if part in ("src", "lib")}
+    roots |= {at for at in range(1, package + 1) if parts[at - 1] in ("src", "lib")}
     return sorted(roots)
 
 

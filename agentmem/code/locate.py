@@ -14,7 +14,7 @@ from agentmem.code.python import Definition
 _MAX_ISSUE = 20_000  # characters; logs beyond that only dilute the words of the report
 _FILES = 30  # files whose definitions are ranked
 _BY_KIND = {"source": 1.0, "test": 0.35, "data": 0.35, "prose": 0.2}
-_FRAME, _PATH, _QUOTED, _BARE, _PRIOR = 1.0, 0.8, 0.7, 0.35, 0.5
+_FRAME, _PATH, _QUOTED, _BARE, _PRIOR = 1.0, 1.0, 0.7, 0.35, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def _symbols(index: CodeIndex, text: str, clues: Clues, files: Mapping[str, _Sco
             )
         )
     whole = [path for path in files if not index.files[path].definitions]
-    hits += [_file_hit(index.files[path], files[path], share=0.5) for path in whole]
+    hits += [_file_hit(index.files[path], files[path]) for path in whole]
     return _spread(sorted(hits, key=lambda hit: (-hit.score, hit.path, hit.start)), limit)
 
 
@@ -183,9 +183,9 @@ def _nested(definition: Definition, file: FileInfo) -> bool:
     )
 
 
-def _file_hit(file: FileInfo, score: _Score, *, share: float = 1.0) -> Hit:
+def _file_hit(file: FileInfo, score: _Score) -> Hit:
     lines = file.text.count("\n") + (not file.text.endswith("\n"))
-    return Hit(file.path, None, "file", 1, max(lines, 1), score.value * share, score.told())
+    return Hit(file.path, None, "file", 1, max(lines, 1), score.value, score.told())
 
 
 def _spread(hits: Sequence[Hit], limit: int) -> list[Hit]:
