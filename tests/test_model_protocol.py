@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import pytest
 
 from agentmem.model.base import ToolSpec
+from agentmem.model.canonical import assistant_message
 from agentmem.model.grammar import grammar
-from agentmem.model.protocol import describe, format_call, message_of, parse, render
+from agentmem.model.protocol import describe, format_call, parse, render
 
 
 def spec(name: str, required: list[str], **properties: Mapping[str, object]) -> ToolSpec:
@@ -145,7 +146,7 @@ def test_messages_become_plain_and_alternate() -> None:
     history = [
         {"role": "system", "content": "You repair bugs."},
         {"role": "user", "content": "Fix it."},
-        message_of(EDIT_CALL, parsed.calls),
+        assistant_message(EDIT_CALL, parsed.calls),
         {"role": "tool", "tool_call_id": "call-0", "name": "edit", "content": "done"},
         {"role": "user", "content": "Go on."},
         {  # a turn of a model with native calls, as a resumed run may hold

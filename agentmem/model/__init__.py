@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from agentmem.errors import ConfigError
 from agentmem.model.base import Lane, Message, Model, Reply, ToolCall, ToolSpec, Usage
+from agentmem.model.check import check
 from agentmem.model.options import ModelOptions
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "open_model",
+    "check",
     "ModelOptions",
     "Model",
     "Lane",

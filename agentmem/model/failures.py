@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from agentmem.errors import AgentmemError, ConfigError, ProviderError
@@ -14,8 +14,9 @@ T = TypeVar("T")
 
 _LONGEST_WAIT = 60.0
 _REFUSAL = re.compile(
-    r"not supported|unsupported|does ?n[o']t support|not support|unknown|unrecognized|unexpected|not permitted|"
-    r"not allowed|extra (?:inputs|fields)|deprecated|only the default|requires --jinja|no endpoints found",
+    r"not supported|unsupported|does ?n[o']t support|not support|unknown|unrecognized|unexpected|"
+    r"not permitted|not allowed|extra (?:inputs|fields)|deprecated|only the default|"
+    r"requires --jinja|no endpoints found",
     re.I,
 )
 _TOOLS = re.compile(r"\btools?\b|\btool[_ ](?:choice|use|call)|function[_ ]call", re.I)
@@ -31,13 +32,12 @@ def with_retries(call: Callable[[], T], options: ModelOptions) -> T:
     """
     import tenacity
 
-    backoff = tenacity.wait_exponential_jitter(
-        initial=options.retry_wait, max=_LONGEST_WAIT, jitter=options.retry_wait
-    )
+    backoff = tenacity.wait_exponential(multiplier=options.retry_wait, max=_LONGEST_WAIT)
+    jitter = tenacity.wait_random(0, options.retry_wait)
 
     def wait(state: tenacity.RetryCallState) -> float:
         asked = _retry_after(state.outcome.exception() if state.outcome else None)
-        return max(backoff(state), min(asked, _LONGEST_WAIT))
+        return max(backoff(state), min(asked, _LONGEST_WAIT)) + jitter(state)
 
     def tell(state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -69,7 +69,7 @@ def refuses_tools(error: Exception) -> bool:
     return _status(error) in (400, 404, 422, 500, 501) and bool(_TOOLS.search(text) and _REFUSAL.search(text))
 
 
-def translate(error: Exception, name: str, keys: Sequence[str]) -> AgentmemError:
+def translate(error: Exception, name: str, key: str) -> AgentmemError:
     """The failure as the user reads it; no key is in it."""
     if isinstance(error, AgentmemError):
         return error
@@ -77,7 +77,7 @@ def translate(error: Exception, name: str, keys: Sequence[str]) -> AgentmemError
     if "No module named" in said:
         return ConfigError(f"litellm lacks a package it needs: {said}", "pip install --upgrade agentmem")
     if status in (401, 403):
-        return ProviderError(f"The provider of {name} refused the key: {said}", f"Check {' or '.join(keys)}.")
+        return ProviderError(f"The provider of {name} refused the key: {said}", f"Check the variable {key}.")
     if kind == "ContextWindowExceededError":
         mend = "Use a model with a larger window, or --context mem1."
         return ProviderError(f"The prompt is too long for {name}: {said}", mend)
@@ -99,7 +99,7 @@ def _transient(error: BaseException) -> bool:
     status = _status(error)
     if status is None or refuses_tools(error) or "No module named" in str(error):  # type: ignore[arg-type]
         return False
-    if "insufficient_quota" in str(error):
+    if re.search("insufficient_quota|current quota", str(error)):  # no wait mends this
         return False
     return status in (408, 429) or status >= 500
 

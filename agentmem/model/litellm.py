@@ -12,7 +12,7 @@ from agentmem.model import failures
 from agentmem.model.base import Lane, Message, Reply, ToolCall, ToolSpec, Usage
 from agentmem.model.canonical import assistant_message
 from agentmem.model.cost import estimate_text, estimate_tokens, facts
-from agentmem.model.litellm_library import load, missing_keys, with_provider
+from agentmem.model.litellm_library import key_of, load, missing_keys, with_provider
 from agentmem.model.options import ModelOptions
 from agentmem.model.probe import Probe
 from agentmem.model.protocol import missing, parse, render
@@ -21,7 +21,7 @@ _ADAPTATIONS = 4  # of one request to what the provider refuses
 
 
 class LitellmModel:
-    """A model by its litellm name. What a provider refuses (tools, temperature, ...) is left out from then on."""
+    """A model by its litellm name. What its provider refuses once is left out from then on."""
 
     def __init__(self, name: str, api_base: str | None, options: ModelOptions) -> None:
         self.name = name
@@ -54,7 +54,7 @@ class LitellmModel:
                 break
             except Exception as error:
                 if not self._adapt(error, native, request):
-                    raise failures.translate(error, self.name, self._key_names()) from error
+                    raise failures.translate(error, self.name, key_of(self._model)) from error
         else:
             raise ConfigError(f"{self.name} refuses every form of request.", "Try another model.")
         usage = _usage(response, messages, tools)
@@ -127,9 +127,6 @@ class LitellmModel:
                 self._price_unknown = True
                 self._options.on_notice(f"The price of {self.name} is unknown; money limits do not bind it")
             return None
-
-    def _key_names(self) -> list[str]:
-        return missing_keys(self._model, pretend_unset=True)
 
 
 def _function(tool: ToolSpec) -> dict[str, Any]:

@@ -36,21 +36,29 @@ def with_provider(name: str) -> str:
     return name if slash and provider in known else f"openai/{name}"
 
 
-def missing_keys(model: str, *, pretend_unset: bool = False) -> list[str]:
-    """The environment variables that the model's provider needs and that are not set.
+def missing_keys(model: str) -> list[str]:
+    """The environment variables of which the model's provider needs one and none is set.
 
-    With `pretend_unset` those it would need. Raises ConfigError when no provider is known for the name.
+    Raises ConfigError when no provider is known for the name.
     """
-    litellm = load()
+    provider_of(model)
+    found = load().validate_environment(model)
+    absent = [] if found["keys_in_environment"] else [str(key) for key in found["missing_keys"]]
+    # Cloud credentials may come from a profile or the machine, and an address has a default.
+    return [key for key in absent if key.endswith(("_KEY", "_TOKEN")) and not key.startswith("AWS_")]
+
+
+def key_of(model: str) -> str:
+    """The usual name of the variable that holds the key of the model's provider."""
+    return f"{provider_of(model).upper().replace('-', '_')}_API_KEY"
+
+
+def provider_of(model: str) -> str:
+    """The provider litellm would ask. Raises ConfigError when it knows none for the name."""
     try:
-        litellm.get_llm_provider(model)
-    except Exception:
+        return str(load().get_llm_provider(model)[1])
+    except load().exceptions.BadRequestError:
         mend = (
             "Write PROVIDER/MODEL, such as openai/gpt-5 or anthropic/claude-sonnet-4-5; or give --api-base."
         )
         raise ConfigError(f"No provider is known for the model {model!r}.", mend) from None
-    found = litellm.validate_environment(model, **({"api_key": None} if pretend_unset else {}))
-    if pretend_unset:
-        provider = model.partition("/")[0].upper().replace("-", "_")
-        return [str(k) for k in found["missing_keys"]] or [f"{provider}_API_KEY"]
-    return [] if found["keys_in_environment"] else [str(key) for key in found["missing_keys"]]

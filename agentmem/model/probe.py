@@ -35,7 +35,7 @@ class Probe:
             pass
 
     def _known(self) -> bool | None:
-        entry = self._entries().get(self._key)
+        entry: Any = self._entries().get(self._key)
         try:
             fresh = _today() - datetime.date.fromisoformat(entry["date"]) < _KEEP
             return bool(entry["native"]) if fresh else None

@@ -35,6 +35,8 @@ class Recorder:
         versions: Mapping[str, str],
         redact: Callable[[str], str] = lambda text: text,
     ) -> None:
+        if path.suffix == ".gz":
+            raise ConfigError(f"{path} cannot be recorded compressed.", "Record to FILE.jsonl, then gzip it.")
         self.name, self.window = model.name, model.window
         self._model, self._redact, self._path = model, redact, path
         path.parent.mkdir(parents=True, exist_ok=True)
