@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from agentmem.changes import Changes
 from agentmem.sandbox import files, workspace
@@ -26,7 +26,12 @@ _LONGEST = 100_000  # bytes of a command given as an argument; the kernel's boun
 
 
 def stream(
-    box: Container, command: str, timeout: float, on_output: Callable[[bytes], None] | None = None
+    box: Container,
+    command: str,
+    timeout: float,
+    *,
+    on_output: Callable[[bytes], None] | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Completed:
     """Run a shell command to its end, its time-out, or a limit on what it writes."""
     started = time.monotonic()
@@ -36,7 +41,7 @@ def stream(
     if "\0" in command:
         return Completed(126, "the command holds a NUL byte", False, False, 0.0)
     kept = Capped(box.limits.output)
-    run = box.exec(["sh", "-c", _SHELL, "sh", command], env=box.environment())
+    run = box.exec(["sh", "-c", _SHELL, "sh", command], env={**box.environment(), **(env or {})})
     try:
         killed = _pump(box, run, kept, started + timeout, on_output)
         code = None if killed else run.exit_code()

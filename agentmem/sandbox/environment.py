@@ -39,6 +39,7 @@ class Plan:
 
     `setup` must succeed; `extras` (test dependencies) may fail, which is reported. Both run in the workspace,
     with the environment's python first on PATH. `reasons` pairs each choice with its why, for doctor.
+    `digest` stands for all that decides what the environment holds, but for the image under it.
     """
 
     language: str
@@ -49,16 +50,7 @@ class Plan:
     test_command: str
     reasons: tuple[tuple[str, str], ...]
     key_files: tuple[str, ...]
-
-    def key(self, read: Read) -> str:
-        """A digest of all that decides what the environment holds, but for the image under it."""
-        digest = hashlib.sha256(FORMAT.encode())
-        for word in (*self.setup, "--", *self.extras):
-            digest.update(word.encode("utf-8", "surrogateescape") + b"\0")
-        for path in self.key_files:
-            content = hashlib.sha256(read(path) or b"").digest()
-            digest.update(path.encode("utf-8", "surrogateescape") + b"\0" + content)
-        return digest.hexdigest()[:24]
+    digest: str
 
 
 def detect(
@@ -94,9 +86,10 @@ def detect(
         install, extras = [setup_command], list[str]()
         key_files += [path for path in sorted(here) if re.search(r"requirements[^/]*\.txt$", path)]
     else:
-        install, extras, files = _install(here, known, pyproject, cfg, setup, reasons)
-        key_files += files
+        install, extras, needed = _install(here, known, pyproject, cfg, setup, reasons)
+        key_files += needed
     key_files += [path for path in sorted(here) if _COMPILED.search(path)][:_COMPILED_LIMIT]
+    files = tuple(dict.fromkeys(key_files))
     return Plan(
         language="python",
         python=python,
@@ -105,8 +98,19 @@ def detect(
         extras=tuple(extras),
         test_command=_test_command(here, test_command, reasons),
         reasons=tuple(reasons),
-        key_files=tuple(dict.fromkeys(key_files)),
+        key_files=files,
+        digest=_digest((*install, "--", *extras), files, known),
     )
+
+
+def _digest(commands: Sequence[str], files: Sequence[str], read: Read) -> str:
+    digest = hashlib.sha256(FORMAT.encode())
+    for word in commands:
+        digest.update(word.encode("utf-8", "surrogateescape") + b"\0")
+    for path in files:
+        content = hashlib.sha256(read(path) or b"").digest()
+        digest.update(path.encode("utf-8", "surrogateescape") + b"\0" + content)
+    return digest.hexdigest()[:24]
 
 
 def _python(wanted: str, where: str, reasons: list[tuple[str, str]]) -> str:
@@ -213,3 +217,38 @@ def _test_command(here: set[str], named: str | None, reasons: list[tuple[str, st
         return f"python {runner}"
     reasons.append(("tests", "python -m pytest: the default"))
     return "python -m pytest"
+
+
+# Any Python process started with COVERAGE_PROCESS_START measures itself; without it nothing is imported.
+_HOOK = """import os; os.environ.get("COVERAGE_PROCESS_START") and exec("try:\\n import coverage\\n \
+coverage.process_startup()\\nexcept Exception:\\n pass")
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command of a set-up; when it `must` succeed and does not, `mend` tells what to do."""
+
+    name: str
+    command: str
+    must: bool
+    mend: str = ""
+
+
+def steps(plan: Plan, venv: str) -> list[Step]:
+    """Every command that makes the environment, in order; `venv` is where its python goes."""
+    system = "--system-site-packages " if plan.image else ""
+    make = f'"$(command -v python3 || command -v python)" -m venv {system}{venv}'
+    own = "Say how it is installed with --setup-command, or name an image that has it with --image."
+    hook = (
+        "python - <<'END'\nimport pathlib, sysconfig\n"
+        f"pathlib.Path(sysconfig.get_path('purelib'), 'agentmem-coverage.pth').write_text({_HOOK!r})\nEND"
+    )
+    return [
+        Step("python", make, True, "The image needs a python3 with venv and pip; name another with --image."),
+        *(Step("project", command, True, own) for command in plan.setup),
+        *(Step("test dependencies", command, False) for command in plan.extras),
+        Step("pytest", "python -c 'import pytest' 2>/dev/null || python -m pip install pytest", True, own),
+        Step("coverage", "python -m pip install 'coverage>=7.10' || python -m pip install coverage", False),
+        Step("coverage hook", hook, False),
+    ]

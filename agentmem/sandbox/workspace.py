@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from agentmem.changes import Changes, FileState
@@ -154,17 +154,23 @@ def restore(box: Container, wanted: Changes) -> None:
         parts = path.split("/")
         if not path or parts[0] in ("", ".git") or ".." in parts:
             raise ValueError(f"not a path of the workspace: {path!r}")
-    if wanted.deleted:
-        script = _REMOVE + "".join(f"gone {shlex.quote(f'./{path}')}\n" for path in wanted.deleted)
-        _feed(box, ["sh", "-s"], script.encode(*_BYTES))
+    remove(box, wanted.deleted)
     if wanted.files:
-        _feed(box, ["tar", "-xof", "-"], pack(wanted.files))
+        feed(box, ["tar", "-xof", "-"], [pack(wanted.files)])
 
 
-def _feed(box: Container, argv: Sequence[str], data: bytes) -> None:
+def remove(box: Container, paths: Sequence[str]) -> None:
+    """Delete paths of the workspace, and the folders left empty."""
+    if paths:
+        script = _REMOVE + "".join(f"gone {shlex.quote(f'./{path}')}\n" for path in paths)
+        feed(box, ["sh", "-s"], [script.encode(*_BYTES)])
+
+
+def feed(box: Container, argv: Sequence[str], data: Iterable[bytes]) -> None:
+    """Run a command in the workspace with this input. Raises SandboxError when it fails."""
     run = box.exec(argv, stdin=True)
     try:
-        run.send(data[i : i + (1 << 16)] for i in range(0, len(data), 1 << 16))
+        run.send(data)
         said = b"".join(run.chunks(300))
         code = run.wait(10)
     finally:
@@ -172,7 +178,7 @@ def _feed(box: Container, argv: Sequence[str], data: bytes) -> None:
     if code:
         box.check_alive()
         text = said.decode("utf-8", "replace")[-500:]
-        raise SandboxError(f"the changes could not be restored: {text}", "Start a fresh run.")
+        raise SandboxError(f"files could not be put into the sandbox: {text}", "Start a fresh run.")
 
 
 def remember(box: Container) -> None:
