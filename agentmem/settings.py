@@ -54,8 +54,8 @@ class Settings(BaseModel):
     """Processors of a container."""
     pids: int = Field(512, ge=16)
     """Processes and threads of a container."""
-    disk_limit: int = Field(2048, ge=64)
-    """Size of the workspace, in MiB."""
+    disk_limit: int = Field(8192, ge=64)
+    """What a container may write, in MiB."""
 
     max_cost: float = Field(3.0, gt=0, allow_inf_nan=False)
     """What a run may spend, in US dollars, where the model's price is known."""
