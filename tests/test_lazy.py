@@ -32,7 +32,6 @@ def loaded_by(program: str) -> set[str]:
         "import agentmem.cli.app",
         "from agentmem.cli.app import run; assert run(['--version']) == 0",
         "from agentmem.cli.app import run; assert run(['--help']) == 0",
-        "from agentmem.cli.app import run; assert run(['fix', '--help']) == 0",
         "from agentmem.cli.app import run; assert run(['nonsense']) == 2",
     ],
 )

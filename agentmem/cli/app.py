@@ -84,10 +84,14 @@ def build(arguments: Sequence[str]) -> typer.Typer:
 
 
 def say(line: str) -> None:
-    """One line to standard error, whatever state that is in."""
+    """Lines to standard error, whatever state that is in, and without secrets: a screen may be a CI log."""
     if line:
+        from agentmem.redact import Redactor
+        from agentmem.text import printable
+
         with contextlib.suppress(OSError, ValueError):
-            print(line, file=sys.stderr, flush=True)
+            text = printable(Redactor.from_environment(os.environ).text(line))
+            print(text, file=sys.stderr, flush=True)
 
 
 def _run(arguments: Sequence[str]) -> int:
