@@ -23,6 +23,16 @@ class Completed:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of doctor: what was looked at, whether it is well, what was found, and the mend if not."""
+
+    name: str
+    ok: bool
+    detail: str
+    mend: str = ""
+
+
 class Sandbox(Protocol):
     """A disposable copy of the prepared environment in which untrusted code runs.
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from agentmem.changes import FileState
 from agentmem.errors import SandboxError
 from agentmem.sandbox import images, workspace
+from agentmem.sandbox.checks import check
 from agentmem.sandbox.container import Container, enforced
 from agentmem.sandbox.docker import DockerSandbox, stream
 from agentmem.sandbox.engine import HOME, ROOT, UID, VENV
@@ -19,6 +20,8 @@ from agentmem.sandbox.limits import GIB, Limits
 from agentmem.sandbox.locks import locked
 from agentmem.sandbox.reaper import reap
 from agentmem.sandbox.tarball import Caps, names, pack, unpack
+
+__all__ = ["DockerPrepared", "check", "prepare"]
 
 Archive = Callable[[], Iterable[bytes]]
 Say = Callable[[str], None]

@@ -235,10 +235,14 @@ class Step:
     mend: str = ""
 
 
-def steps(plan: Plan, venv: str) -> list[Step]:
-    """Every command that makes the environment, in order; `venv` is where its python goes."""
+def steps(plan: Plan, venv: str, python: str = "") -> list[Step]:
+    """Every command that makes the environment, in order; `venv` is where its python goes.
+
+    `python` makes it; by default the first python3 on PATH.
+    """
     system = "--system-site-packages " if plan.image else ""
-    make = f'"$(command -v python3 || command -v python)" -m venv {system}{venv}'
+    maker = shlex.quote(python) if python else '"$(command -v python3 || command -v python)"'
+    make = f"{maker} -m venv {system}{venv}"
     own = "Say how it is installed with --setup-command, or name an image that has it with --image."
     hook = (
         "python - <<'END'\nimport pathlib, sysconfig\n"

@@ -14,29 +14,35 @@ def reap() -> list[str]:
     return _remove(everything=False)
 
 
-def clean(all: bool = False, *, dry_run: bool = False) -> list[str]:  # noqa: A002 - the command line's word
+def clean(all: bool = False) -> list[str]:  # noqa: A002 - the word of the command line
     """As `reap`; with `all` also this process's own and those whose owner cannot be judged from here.
 
-    The containers of another living run are never touched. With `dry_run` none is: they are only named.
+    The containers of another living run are never touched.
     """
-    return _remove(everything=all, dry_run=dry_run)
+    return _remove(everything=all)
 
 
-def _remove(everything: bool, dry_run: bool = False) -> list[str]:
-    from docker.errors import APIError
-
-    api = connect()
-    removed: list[str] = []
+def leftovers(everything: bool = False) -> list[tuple[str, str]]:
+    """(container id, run id) of what `clean` would remove."""
     with gone_is_an_error("the containers could not be listed"):
-        found = api.containers(all=True, filters={"label": owner.RUN})
+        found = connect().containers(all=True, filters={"label": owner.RUN})
+    useless: list[tuple[str, str]] = []
     for item in found:
         labels = item.get("Labels") or {}
         alive = owner.alive(labels)
         if alive is False or (everything and (alive is None or owner.is_mine(labels))):
-            with contextlib.suppress(APIError):  # somebody else was quicker
-                if not dry_run:
-                    api.remove_container(item["Id"], force=True, v=True)
-                removed.append(f"{item['Id'][:12]} of run {labels.get(owner.RUN)}")
+            useless.append((str(item["Id"]), str(labels.get(owner.RUN))))
+    return useless
+
+
+def _remove(everything: bool) -> list[str]:
+    from docker.errors import APIError
+
+    removed: list[str] = []
+    for container, run in leftovers(everything):
+        with contextlib.suppress(APIError):  # somebody else was quicker
+            connect().remove_container(container, force=True, v=True)
+            removed.append(f"{container[:12]} of run {run}")
     return removed
 
 
