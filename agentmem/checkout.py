@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -301,8 +302,9 @@ def _stream_objects(source: Source, git: Git, sha: str) -> None:
         ) as sender,
     ):
         assert sender.stdin is not None
-        sender.stdin.write(f"{sha}\n".encode())
-        sender.stdin.close()
+        with suppress(BrokenPipeError):  # it ended at once; what it said is told below
+            sender.stdin.write(f"{sha}\n".encode())
+            sender.stdin.close()
         receiver = subprocess.run(
             git.command("index-pack", "--stdin"),
             stdin=sender.stdout,
@@ -315,7 +317,8 @@ def _stream_objects(source: Source, git: Git, sha: str) -> None:
         if sender.wait() or receiver.returncode:
             errors.seek(0)
             said = (errors.read() + receiver.stderr).decode(errors="replace").strip()
+            fetch = f"git -C {shlex.quote(str(source.folder))} fetch --refetch --no-filter"
             raise UsageError(
                 f"{source.folder} misses objects of its own history: {said}",
-                f"a partial clone is completed by: git -C {source.folder} fetch --refetch --no-filter",
+                f"a partial clone is completed by: {fetch}",
             )

@@ -8,6 +8,7 @@ read by git only where `Git` points at it, and there only by commands that touch
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -159,10 +160,12 @@ class Source:
             return self.git.line("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         except GitFailed as error:
             if not self.git.run("rev-list", "--all", "-n", "1"):
-                mend = f'git -C {self.folder} add -A && git -C {self.folder} commit -m "Start"'
+                git = f"git -C {shlex.quote(str(self.folder))}"
+                mend = f'{git} add -A && {git} commit -m "Start"'
                 raise UsageError(f"{self.folder} has no commit yet", f"commit first: {mend}") from error
             raise UsageError(
-                f"{self.folder} has no commit {name!r}", f"see git -C {self.folder} log --oneline --all"
+                f"{self.folder} has no commit {name!r}",
+                f"see: git -C {shlex.quote(str(self.folder))} log --oneline --all",
             ) from error
 
 
@@ -178,6 +181,8 @@ def discover(repo: Path) -> Source:
         answers = git.line("rev-parse", *questions).split("\n")
     except GitFailed as error:
         raise _not_a_repository(repo) from error
+    if len(answers) != 6:
+        raise UsageError(f"{str(repo)!r} has a line end in its path", "rename the folder")
     bare, git_dir, objects, index, shallow, object_format = answers
     source = Source(
         Git(cwd, (cwd / git_dir).resolve()),
@@ -195,7 +200,7 @@ def discover(repo: Path) -> Source:
     except GitFailed as error:
         raise UsageError(f"{repo} has no work tree", "name the folder that holds the files") from error
     # A `core.worktree` that points elsewhere would make us read, and on --apply write, foreign folders.
-    if not (top / ".git").exists() or not cwd.is_relative_to(top.resolve()):
+    if not cwd.is_relative_to(top.resolve()) or not _is_of(top, source.git_dir):
         raise UsageError(
             f"{repo} keeps its work tree elsewhere: {top}", "unset core.worktree, or name a clone"
         )
@@ -205,6 +210,15 @@ def discover(repo: Path) -> Source:
     return Source(git, top, source.git_dir, source.objects, source.index, source.shallow, object_format)
 
 
+def _is_of(top: Path, git_dir: Path) -> bool:
+    """Whether git, asked in `top`, finds this very repository."""
+    try:
+        return Path(Git(top).line("rev-parse", "--absolute-git-dir")).resolve() == git_dir
+    except GitFailed:
+        return False
+
+
 def _not_a_repository(repo: Path) -> UsageError:
-    start = f'git -C {repo} init && git -C {repo} add -A && git -C {repo} commit -m "Start"'
+    git = f"git -C {shlex.quote(str(repo))}"
+    start = f'{git} init && {git} add -A && {git} commit -m "Start"'
     return UsageError(f"{repo} is not a git repository", f"make it one: {start}")

@@ -30,7 +30,7 @@ def apply_to_user(repo: Path, patch: str, *, base: str) -> list[str]:
             f"the patch touches files with changes of yours: {', '.join(dirty)}",
             "commit or stash them first, or use --branch",
         )
-    blocked = [file.path for file in files if file.created and os.path.lexists(source.top / file.path)]
+    blocked = [file.path for file in files if file.created and _in_the_way(source.top, file.path)]
     if blocked:
         raise UsageError(f"files are in the way: {', '.join(blocked)}", "move them away, or use --branch")
     with shadow(source) as git:
@@ -44,6 +44,13 @@ def apply_to_user(repo: Path, patch: str, *, base: str) -> list[str]:
             ) from error
         git.run("apply", "--whitespace=nowarn", "-", stdin=data)
     return paths
+
+
+def _in_the_way(top: Path, path: str) -> bool:
+    """Whether something is where a new file is to be, or where one of its folders is."""
+    folders = [top / folder for folder in Path(path).parents[:-1]]
+    occupied = any(os.path.lexists(f) and (f.is_symlink() or not f.is_dir()) for f in folders)
+    return occupied or os.path.lexists(top / path)
 
 
 def make_branch(repo: Path, name: str, base: str, patch: str, message: str) -> str:

@@ -330,6 +330,9 @@ def test_what_cannot_be_used_is_refused_with_its_mend(repo: Path, tmp_path: Path
     git(repo, "config", "core.worktree", str(tmp_path))
     with pytest.raises(UsageError, match="elsewhere"):
         Checkout.create(repo, tmp_path / "s")
+    git(tmp_path, "init", "-q")  # now another repository of the user is there
+    with pytest.raises(UsageError, match="elsewhere"):
+        Checkout.create(repo, tmp_path / "s")
 
 
 def test_a_partial_clone_is_refused_without_fetching(repo: Path, tmp_path: Path) -> None:

@@ -232,9 +232,16 @@ def test_apply_refuses_what_overwrites_or_does_not_fit(repo: Path, patch: str, t
     (repo / "sub/new.py").unlink()
     (repo / "sub").rmdir()
     (repo / "sub").symlink_to(tmp_path)
-    with pytest.raises(UsageError, match="does not apply"):
+    with pytest.raises(UsageError, match="in the way"):
         apply_to_user(repo, patch, base="HEAD")
     assert not (tmp_path / "new.py").exists()
+
+    (repo / "sub").unlink()
+    put(repo, {"sub": "a file of mine"})
+    before = snapshot(repo)
+    with pytest.raises(UsageError, match="in the way"):
+        apply_to_user(repo, patch, base="HEAD")
+    assert snapshot(repo) == before
 
     (repo / "sub").unlink()
     commit(repo, {"a.py": "something else\n"})
