@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # name -> (module, the line in `agentmem --help`). A module has `register(app: typer.Typer) -> None`, which
 # adds the command or the group of that name.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "fix": ("agentmem.cli.fix", "Repair the bug that an issue describes, with evidence executed here."),
+    "fix": ("agentmem.cli.fix", "Repair the bug that an issue describes, with executed evidence."),
     "demo": ("agentmem.cli.demo", "Repair a real bug of a bundled repository; needs no key."),
     "locate": ("agentmem.cli.locate", "Rank the files and symbols that an issue is about. Needs no model."),
     "runs": ("agentmem.cli.runs", "List, show and remove runs."),
