@@ -41,20 +41,20 @@ def test_mean_of_equal_values():
 """
 REPRODUCER = "import stats\n\nassert stats.mean([1, 2, 3, 4]) == 2.5, stats.mean([1, 2, 3, 4])\n"
 
-WRITE_REPRODUCER: Line = [("edit", {"path": "reproduce_issue.py", "old": "", "new": REPRODUCER})]
+WRITE_REPRODUCER: Line = [("edit", {"path": "test_reproduce_issue.py", "old": "", "new": REPRODUCER})]
 SUBMIT_REPRODUCER: Line = [
     (
         "submit_reproducer",
         {
-            "path": "reproduce_issue.py",
-            "command": "python reproduce_issue.py",
+            "path": "test_reproduce_issue.py",
+            "command": "python test_reproduce_issue.py",
             "reason": "drops the fraction",
         },
     )
 ]
 REPAIR: Line = [
     ("edit", {"path": "stats.py", "old": "total(values) // len", "new": "total(values) / len"}),
-    ("bash", {"command": "python reproduce_issue.py && python -m pytest -q"}),
+    ("bash", {"command": "python test_reproduce_issue.py && python -m pytest -q"}),
 ]
 SUBMIT_PATCH: Line = [("submit_patch", {"explanation": "`//` floors; a mean needs true division."})]
 LOOK: Line = [("view", {"path": "stats.py"})]

@@ -69,6 +69,8 @@ def test_the_prompt_quotes_the_issue_and_weighs_its_parts() -> None:
         test_command="pytest",
         suggested_path="r.py",
         suggested_command="python r.py",
+        suggested_pytest=False,
+        suggested_import="",
     )
     task = prompt.messages[1]["content"]
     assert task.count("</issue>") == 1

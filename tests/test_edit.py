@@ -30,5 +30,12 @@ def test_nothing_like_it_shows_nothing() -> None:
     assert "nearest" not in str(caught.value)
 
 
+def test_line_numbers_copied_from_a_view_are_taken_off() -> None:
+    numbered = "    4 def b():\n    5     return 1"
+    assert replace_once(TEXT, numbered, "    4 def b():\n    5     return 3").endswith(
+        "def b():\n    return 3\n"
+    )
+
+
 def test_carriage_returns_are_kept() -> None:
     assert replace_once("a\r\nb\r\nc\r\n", "a\nb", "a\nx") == "a\r\nx\r\nc\r\n"

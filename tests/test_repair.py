@@ -70,7 +70,7 @@ def test_the_result_holds_what_was_measured(repo: Path, tmp_path: Path) -> None:
 
 
 def test_a_reproducer_that_passes_is_sent_back_with_a_reason(repo: Path, tmp_path: Path) -> None:
-    weak = [("edit", {"path": "reproduce_issue.py", "old": "", "new": "assert True\n"})]
+    weak = [("edit", {"path": "test_reproduce_issue.py", "old": "", "new": "assert True\n"})]
     model = Scripted(
         {"reproduce": [weak, SUBMIT_REPRODUCER, WRITE_REPRODUCER, SUBMIT_REPRODUCER], "patch": GOOD["patch"]}
     )

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
+
+
+_NUMBERED = re.compile(r"(?: *\d+ [^\n]*\n?| *\d+\n?)+")
 
 
 class EditError(Exception):
@@ -10,7 +14,12 @@ class EditError(Exception):
 
 
 def replace_once(text: str, old: str, new: str) -> str:
-    """`text` with its one occurrence of `old` replaced. Raises EditError when there is none, or more."""
+    """`text` with its one occurrence of `old` replaced. Raises EditError when there is none, or more.
+
+    Line numbers copied from what `view` shows are taken off first.
+    """
+    if old not in text and _NUMBERED.fullmatch(old):
+        old, new = _unnumbered(old), _unnumbered(new)
     found = text.count(old)
     if found == 1:
         return text.replace(old, new, 1)
@@ -24,6 +33,10 @@ def replace_once(text: str, old: str, new: str) -> str:
     if crlf != text and crlf.count(old) == 1:  # the model cannot see carriage returns
         return crlf.replace(old, new, 1).replace("\n", "\r\n")
     raise EditError(f"`old` does not occur in the file exactly as given.{_nearest(text, old)}")
+
+
+def _unnumbered(text: str) -> str:
+    return re.sub(r"^ *\d+(?: |$)", "", text, flags=re.MULTILINE)
 
 
 def _starts(text: str, old: str) -> list[int]:

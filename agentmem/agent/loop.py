@@ -65,7 +65,7 @@ class Loop:
     rounds: int
     turns: int
     max_tokens: int
-    temperature: float = 0.0
+    temperatures: Sequence[float] = (0.0, 0.4, 0.8)  # by round: a failed one is not repeated
 
     def run(self, state: LoopState) -> End:
         """Go on from `state` until an end. Raises LimitError, ProviderError or SandboxError."""
@@ -108,7 +108,11 @@ class Loop:
             )
         lane = Lane(state.role, state.candidate, state.round, state.turn)
         reply = self.model.complete(
-            messages, self.tools.specs, lane=lane, temperature=self.temperature, max_tokens=max_tokens
+            messages,
+            self.tools.specs,
+            lane=lane,
+            temperature=self.temperatures[min(state.round, len(self.temperatures) - 1)],
+            max_tokens=max_tokens,
         )
         self.budget.after_call(reply)
         return reply

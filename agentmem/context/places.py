@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
 from typing import Protocol
 
 from agentmem.text import printable
@@ -29,7 +30,10 @@ def describe(places: Sequence[Place]) -> str:
 
 
 def excerpt(read: Callable[[str], bytes | None], places: Sequence[Place], limit: int) -> str:
-    """The numbered source of the best places, whole ones only, until `limit` characters are used up."""
+    """The source of the best places, whole ones only, until `limit` characters are used up.
+
+    Without line numbers: models copy them into edits.
+    """
     blocks: list[str] = []
     shown: list[tuple[str, int, int]] = []
     left = limit
@@ -38,13 +42,24 @@ def excerpt(read: Callable[[str], bytes | None], places: Sequence[Place], limit:
         if any(_covers(other, span) for other in shown):
             continue
         lines = (read(place.path) or b"").decode("utf-8", "replace").splitlines()
-        body = "\n".join(f"{n:>5} {lines[n - 1]}" for n in range(span[1], min(span[2], len(lines)) + 1))
+        body = "\n".join(lines[span[1] - 1 : span[2]])
         block = f"{_line(place)}\n{printable(body)}"
         if body and len(block) <= left:
             blocks.append(block)
             shown.append(span)
             left -= len(block)
     return "\n\n".join(blocks)
+
+
+def suggest_import(places: Sequence[Place]) -> str:
+    """A line that imports the best-ranked Python symbol; empty where there is none to import."""
+    for place in places:
+        path = PurePosixPath(place.path)
+        parts = [part for part in path.with_suffix("").parts if part != "src"]
+        if path.suffix == ".py" and place.symbol and all(part.isidentifier() for part in parts):
+            module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            return f"from {module} import {place.symbol.split('.')[0]}" if module else ""
+    return ""
 
 
 def _line(place: Place) -> str:

@@ -81,13 +81,17 @@ def prepare(request: Request, run: Run, model: Model, state: State) -> Bench:
         test_command=settings.test_command,
     )
     run.emit("stage", name="environment", detail="; ".join(plan.setup))
+
+    def show(line: str) -> None:
+        run.emit("setup_output", text=line)
+
     prepared = prepare_environment(
         settings,
         plan,
         commit=checkout.commit,
         archive=checkout.archive,
         run_id=run.id,
-        on_output=lambda line: run.emit("setup_output", text=line),
+        on_output=show,
     )
     run.emit("environment", **prepared.describe())
     return Bench(run, settings, issue, checkout, index, hits, prepared, plan.test_command, model, budget)

@@ -8,24 +8,29 @@ from typing import Any
 
 from agentmem.agent.loop import Judgement
 from agentmem.context.compose import Prompt, compose, feedback
+from agentmem.context.places import suggest_import
 from agentmem.repair.bench import Bench, prompt_parts
 from agentmem.repair.failure import Failure, judge_failure
 from agentmem.repair.outcome import Reproducer
+from agentmem.repair.tests import is_pytest
 from agentmem.sandbox.base import Completed, Sandbox
 from agentmem.text import clip, printable
 
-SUGGESTED_PATH = "reproduce_issue.py"
+SUGGESTED_PATH = "test_reproduce_issue.py"
 RUNS = 2  # a reproducer must fail this often in a row
 MAX_BYTES = 200_000
 
 
 def reproduce_prompt(bench: Bench) -> Prompt:
+    pytest = is_pytest(bench.test_command)
     return compose(
         "reproduce",
         bench.caps,
         issue=bench.issue.text,
         suggested_path=SUGGESTED_PATH,
-        suggested_command=f"python {SUGGESTED_PATH}",
+        suggested_command=f"python -m pytest -q {SUGGESTED_PATH}" if pytest else f"python {SUGGESTED_PATH}",
+        suggested_pytest=pytest,
+        suggested_import=suggest_import(bench.hits),
         **prompt_parts(bench),
     )
 

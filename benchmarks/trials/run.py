@@ -50,13 +50,9 @@ def attempt(
     """What the run's result says, and the patch's text (empty when there is none)."""
     given = json.loads((trial / "trial.json").read_text())
     repo, recording = folder / "repo", folder / "recording.jsonl"
-    bundle = trial / "repo.bundle"
-    if not bundle.exists():  # the demo's repository is part of the package
-        bundle = HERE.parent.parent / "agentmem" / "demo" / "repo.bundle"
+    bundle = (trial / given.get("bundle", "repo.bundle")).resolve()
     subprocess.run(["git", "clone", "-q", str(bundle), str(repo)], check=True)
-    issue = trial / "issue.md"
-    if not issue.exists():
-        issue = bundle.parent / "issue.md"
+    issue = bundle.parent / "issue.md"
     command = [sys.executable, "-m", "agentmem", "fix", str(repo), "--issue", str(issue), "--model", model]
     command += ["--record", str(recording), "--json", *extra]
     for flag in ("setup_command", "test_command"):
