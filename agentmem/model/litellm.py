@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentmem.errors import ConfigError
+from agentmem.errors import ConfigError, ProviderError
 from agentmem.model import failures
 from agentmem.model.base import Lane, Message, Reply, ToolCall, ToolSpec, Usage
 from agentmem.model.canonical import assistant_message
@@ -50,13 +51,14 @@ class LitellmModel:
             native = self._native and bool(tools)
             request = self._request(messages, tools, native, temperature, max_tokens)
             try:
-                response = failures.with_retries(lambda r=request: load().completion(**r), self._options)  # type: ignore[misc]
+                send = functools.partial(load().completion, **request)
+                response = failures.with_retries(send, self._options)
                 break
             except Exception as error:
                 if not self._adapt(error, native, request):
                     raise failures.translate(error, self.name, key_of(self._model)) from error
         else:
-            raise ConfigError(f"{self.name} refuses every form of request.", "Try another model.")
+            raise ProviderError(f"{self.name} refuses every form of request.", "Try another model.")
         usage = _usage(response, messages, tools)
         read = _read_native if native else _read_text
         text, calls, stop, message = read(response.choices[0], tools, str(lane))

@@ -44,6 +44,7 @@ class LocalModel:
         self._path, self._context, self._options = path, window, options
         self._server: Any = None
         self._running: _Request | None = None
+        self._lock = threading.Lock()
 
     def complete(
         self,
@@ -67,7 +68,8 @@ class LocalModel:
         }
         if tools:
             body["grammar"] = grammar(tools)
-        text, stop, usage = self._ask(body)
+        with self._lock:
+            text, stop, usage = self._ask(body)
         parsed = parse(text, tools, str(lane), cut=stop == "length")
         return Reply(
             text=parsed.text,
