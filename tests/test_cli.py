@@ -266,7 +266,11 @@ def test_runs_tell_their_story(agentmem: Agentmem, home: Path) -> None:
 def test_an_interrupted_run_says_how_to_go_on(agentmem: Agentmem, home: Path) -> None:
     with Run.create(home, {}) as run:
         run.emit("stage", name="patch", detail="")
-    assert f"agentmem fix --resume {run.id}" in agentmem("runs", "show").stdout
+        run.emit("run_stopped", reason="interrupted", exit_code=130)
+    shown = agentmem("runs", "show").stdout
+    assert "stopped: interrupted" in shown
+    assert f"agentmem fix --resume {run.id}" in shown
+    assert json.loads(agentmem("runs", "list", "--json").stdout)["runs"][0]["status"] == "interrupted"
 
 
 def test_config_show_names_origins_and_no_secret(agentmem: Agentmem, tmp_path: Path) -> None:

@@ -119,4 +119,6 @@ def _style(event: Event) -> str:
             return "green" if event.get("verdict") == "verified" else "yellow"
         case "run_finished":
             return "bold green" if event.get("exit_code") == 0 else "bold yellow"
+        case "run_stopped":
+            return "bold red"
     return ""

@@ -120,6 +120,10 @@ def _finished(event: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _stopped(event: Mapping[str, Any]) -> list[str]:
+    return [f"stopped: {one_line(event.get('reason', ''))}"]
+
+
 _TELLERS: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "run_started": _started,
     "stage": _stage,
@@ -131,4 +135,5 @@ _TELLERS: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "reproducer": _reproducer,
     "validation": _validation,
     "run_finished": _finished,
+    "run_stopped": _stopped,
 }
