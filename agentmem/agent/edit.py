@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 
-
-_NUMBERED = re.compile(r"(?: *\d+ [^\n]*\n?| *\d+\n?)+")
+_NUMBER = re.compile(r"^ *\d+(?: |$)", re.MULTILINE)
 
 
 class EditError(Exception):
@@ -18,8 +17,8 @@ def replace_once(text: str, old: str, new: str) -> str:
 
     Line numbers copied from what `view` shows are taken off first.
     """
-    if old not in text and _NUMBERED.fullmatch(old):
-        old, new = _unnumbered(old), _unnumbered(new)
+    if old not in text and all(_NUMBER.match(line) for line in old.splitlines()):
+        old, new = _NUMBER.sub("", old), _NUMBER.sub("", new)
     found = text.count(old)
     if found == 1:
         return text.replace(old, new, 1)
@@ -33,10 +32,6 @@ def replace_once(text: str, old: str, new: str) -> str:
     if crlf != text and crlf.count(old) == 1:  # the model cannot see carriage returns
         return crlf.replace(old, new, 1).replace("\n", "\r\n")
     raise EditError(f"`old` does not occur in the file exactly as given.{_nearest(text, old)}")
-
-
-def _unnumbered(text: str) -> str:
-    return re.sub(r"^ *\d+(?: |$)", "", text, flags=re.MULTILINE)
 
 
 def _starts(text: str, old: str) -> list[int]:
