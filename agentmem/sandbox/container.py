@@ -18,6 +18,8 @@ from agentmem.sandbox.limits import Limits, human
 _live: set[str] = set()
 _lock = threading.Lock()
 
+_OWN_PROCESSES = 2  # init and the sleep under it
+
 ENVIRONMENT = {
     "HOME": HOME,
     "USER": "agentmem",
@@ -166,21 +168,28 @@ class Container:
         from docker.errors import APIError
 
         with contextlib.suppress(APIError):
-            killer = self._api.exec_create(self.id, ["sh", "-c", "kill -9 -1"], user=USER, workdir="/")["Id"]
-            self._api.exec_start(killer, detach=True)
-            drain()
-            end = time.monotonic() + 10
-            while time.monotonic() < end:
-                state = self._api.exec_inspect(killer)
-                if not state["Running"]:
-                    if state["ExitCode"] == 0:
-                        return
+            for _ in range(20):  # what was killed counts against the limit of processes until it is reaped
+                if not self._kill(drain):
                     break
-                time.sleep(0.01)
+                if len(self._api.top(self.id)["Processes"]) <= _OWN_PROCESSES:
+                    return
         # No room for one more process: a restart ends them all and keeps the container's files.
         drain()
         with gone_is_an_error("the sandbox could not be stopped"):
             self._api.restart(self.id, timeout=0)
+
+    def _kill(self, drain: Callable[[], None]) -> bool:
+        """One round of killing; False when it could not be done."""
+        killer = self._api.exec_create(self.id, ["sh", "-c", "kill -9 -1"], user=USER, workdir="/")["Id"]
+        self._api.exec_start(killer, detach=True)
+        drain()
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            state = self._api.exec_inspect(killer)
+            if not state["Running"]:
+                return bool(state["ExitCode"] == 0)
+            time.sleep(0.01)
+        return False
 
     def written(self) -> int:
         """Bytes in the container's own layer, as the engine counts them."""

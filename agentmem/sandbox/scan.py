@@ -75,7 +75,7 @@ def difference(root: Path, base: Manifest, limits: Limits) -> Changes:
         if total > limits.changed_bytes:
             raise SandboxError(f"more than {human(limits.changed_bytes)} were changed in the sandbox", _MEND)
         files[path] = FileState(b"".join(found.chunks()), found.mode)
-    return Changes(files, sorted(set(base) - seen))
+    return Changes(files, tuple(sorted(set(base) - seen)))
 
 
 def _walk(root: Path) -> Iterator[tuple[str, _Found]]:

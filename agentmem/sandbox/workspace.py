@@ -39,7 +39,7 @@ def changes(box: Container, base: Collection[str]) -> Changes:
     replaced = [path for path, entry in entries.items() if path in base and entry.state is None]
     no_folder = [path for path in files if path not in base]
     deleted = _expand(gone, base, files) | set(replaced) | _below(no_folder, base)
-    return Changes(files, sorted(deleted))
+    return Changes(files, tuple(sorted(deleted)))
 
 
 def _below_root(diff: Sequence[dict[str, Any]]) -> Iterator[tuple[str, int]]:
