@@ -324,3 +324,75 @@ def test_events_of_other_versions_are_shown_or_passed_over() -> None:
     assert tell({"kind": "unheard of"}) == []
     for kind, _ in EVENTS:
         assert all(isinstance(line, str) for line in tell({"kind": kind, "round": 0}))
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    folder = tmp_path / "repo"
+    folder.mkdir()
+    (folder / "shapes.py").write_text(
+        "def area(side):\n    return side * 2\n\n\ndef name():\n    return 'square'\n"
+    )
+    (folder / "other.py").write_text("def unrelated():\n    return None\n")
+    (folder / "pyproject.toml").write_text('[project]\nname = "shapes"\nversion = "1"\n')
+    git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "one"]):
+        subprocess.run([*git, *words], check=True)
+    return folder
+
+
+def test_locate_ranks_what_the_issue_is_about(agentmem: Agentmem, repo: Path) -> None:
+    issue = "`area` of a square is wrong"
+    data = json.loads(agentmem("locate", str(repo), "--issue", issue, "--json").stdout)
+    assert (data["hits"][0]["path"], data["hits"][0]["symbol"]) == ("shapes.py", "area")
+    shown = agentmem("locate", str(repo), "--issue", issue, "--explain", "-k", "1").stdout.splitlines()
+    assert "shapes.py:1-2  area" in shown[0]
+    assert any("quoted in the issue" in line for line in shown[1:])
+    by_file = agentmem("locate", str(repo), "--issue", issue, "--level", "file", "-k", "1").stdout
+    assert by_file.split()[1:] == ["shapes.py"]
+    assert agentmem("locate", str(repo), "--issue", issue, "--level", "line").returncode == 2
+
+
+def test_doctor_tells_what_is_missing_and_its_mend(agentmem: Agentmem, repo: Path) -> None:
+    local = {"AGENTMEM_SANDBOX": "local", "OPENAI_API_KEY": "hunter2hunter2"}
+    done = agentmem("doctor", str(repo), "--json", **local)
+    assert done.returncode == 3
+    data = json.loads(done.stdout)
+    checks = {check["name"]: check for check in data["checks"]}
+    assert data["can_run"] is False
+    assert [name for name, check in checks.items() if check["state"] == "failed"] == ["model"]
+    assert "AGENTMEM_MODEL" in checks["model"]["mend"]
+    assert "pip install -e ." in checks["set-up"]["found"]
+    assert "pytest" in checks["tests"]["found"]
+
+    plain = agentmem("doctor", AGENTMEM_MODEL="openai/gpt-5", **local)
+    assert plain.returncode == 0
+    assert "openai/gpt-5, key present" in plain.stdout
+    assert "hunter2" not in plain.stdout + plain.stderr
+    assert plain.stdout.splitlines()[-1] == "`agentmem fix` can run."
+
+
+def test_doctor_ends_with_7_without_an_engine(agentmem: Agentmem) -> None:
+    done = agentmem("doctor", DOCKER_HOST="unix:///nowhere/docker.sock")
+    assert done.returncode == 7
+    assert "NO  engine" in done.stdout
+    assert "--sandbox local" in done.stdout
+
+
+def test_doctor_sees_a_home_that_cannot_be_used(agentmem: Agentmem, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = agentmem("doctor", AGENTMEM_SANDBOX="local", AGENTMEM_HOME=str(tmp_path / "file" / "home"))
+    assert done.returncode == 3
+    assert "NO  home" in done.stdout
+
+
+@pytest.mark.docker
+def test_clean_names_what_it_would_remove(agentmem: Agentmem, home: Path) -> None:
+    cache = home / "cache"
+    cache.mkdir(parents=True)
+    data = json.loads(agentmem("clean", "--cache", "--images", "--dry-run", "--json").stdout)
+    assert data["dry_run"] is True
+    assert data["removed"]["caches"] == [str(cache)]
+    assert cache.is_dir()
+    assert str(cache) in agentmem("clean", "--cache").stdout
+    assert not cache.exists()
