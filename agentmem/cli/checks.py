@@ -85,14 +85,21 @@ def sandbox(settings: Settings) -> Iterator[Check]:
         weak = how.startswith("not enforced")
         mend = "Another engine or kernel configuration is needed for it." if weak else ""
         yield Check(f"limit: {name}", "note" if weak else "ok", how, mend)
-    yield Check("set-up network", "ok", f"{settings.setup_network} (repairs: none)")
+    # Whether the bridge works is found out by trying it, in the first set-up.
+    network = (
+        "bridge where it works, else host" if settings.setup_network == "auto" else settings.setup_network
+    )
+    yield Check("network", "ok", f"set-up: {network}; repairs: none")
 
 
-def model(settings: Settings) -> Check:
+def model(settings: Settings, home: Path) -> Check:
     """Whether the configured model can be asked. The key itself is never shown, nor sent anywhere."""
     name = settings.model
     if not name:
         mend = 'Name one: agentmem fix --model M, AGENTMEM_MODEL=M, or `model = "M"` in the user file.'
+        files = sorted((home / "models").glob("*.gguf"))
+        if files:
+            mend = f"Use the one that is here: agentmem fix --model local:{files[0]}"
         return Check("model", "failed", "none is configured", mend, ExitCode.CONFIG)
     kind, _, target = name.partition(":")
     if kind in ("local", "replay", "file"):

@@ -34,7 +34,7 @@ def doctor(
     from agentmem.settings import home, load
 
     settings = load({}).settings
-    found = [*checks.machine(home()), *checks.sandbox(settings), checks.model(settings)]
+    found = [*checks.machine(home()), *checks.sandbox(settings), checks.model(settings, home())]
     if repo is not None:
         found += checks.project(repo, settings)
     codes = {check.code for check in found if check.state == "failed"}
