@@ -101,5 +101,7 @@ def clean(all: bool = False, images: bool = False) -> list[str]:  # noqa: A002 -
     """Remove what no living run needs; see `reaper.clean`. With `images` also the cached environments."""
     from agentmem.sandbox import local, reaper
 
-    removed = local.clean() + reaper.clean(all)
-    return removed + (reaper.clean_images() if images else [])
+    removed = local.clean()
+    if not check("docker")[0].ok:  # no engine, so nothing of it to clean
+        return removed
+    return removed + reaper.clean(all) + (reaper.clean_images() if images else [])

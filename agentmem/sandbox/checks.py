@@ -35,5 +35,7 @@ def check() -> list[Check]:
         mend = "" if held else "Start the machine with the memory and swap cgroups enabled."
         found.append(Check(f"limit: {name}", held, how, mend))
     dead = reaper.leftovers()
-    found.append(Check("leftovers", not dead, f"{len(dead)} containers of dead runs", "agentmem clean"))
+    found.append(
+        Check("leftovers", not dead, f"{len(dead)} containers of dead runs", "agentmem clean" if dead else "")
+    )
     return found

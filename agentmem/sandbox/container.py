@@ -165,9 +165,10 @@ class Container:
 
         `drain` empties and closes the streams of what is killed: the engine tells no exit before that.
         """
-        from docker.errors import APIError
+        import requests
+        from docker.errors import DockerException
 
-        with contextlib.suppress(APIError):
+        with contextlib.suppress(DockerException, requests.RequestException):
             for _ in range(20):  # what was killed counts against the limit of processes until it is reaped
                 if not self._kill(drain):
                     break
@@ -236,9 +237,10 @@ class Container:
 
     def remove(self) -> None:
         """Destroy it. Safe to call twice."""
-        from docker.errors import APIError
+        import requests
+        from docker.errors import DockerException
 
-        with contextlib.suppress(APIError):
+        with contextlib.suppress(DockerException, requests.RequestException):
             self._api.remove_container(self.id, force=True, v=True)
         with _lock:
             _live.discard(self.id)

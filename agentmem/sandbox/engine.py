@@ -156,10 +156,11 @@ class Exec:
         """None while it runs."""
         from docker.errors import NotFound
 
-        try:
-            state = self._api.exec_inspect(self.id)
-        except NotFound:  # a restart of the container ended it, and the engine forgot it
-            return 137
+        with gone_is_an_error("the sandbox is gone"):
+            try:
+                state = self._api.exec_inspect(self.id)
+            except NotFound:  # a restart of the container ended it, and the engine forgot it
+                return 137
         code = state.get("ExitCode")
         return None if state.get("Running") or code is None else int(code)
 
