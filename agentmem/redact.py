@@ -11,17 +11,20 @@ from urllib.parse import quote, quote_plus
 
 SHORTEST = 8  # shorter values are words as often as secrets, and redacting words would ruin a log
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL", re.IGNORECASE)
+# Every repetition is bounded or cannot begin again where it ended: hostile output must not take for ever.
 _SHAPES = re.compile(
     r"(?P<prefix>\bBearer\s+)(?P<bearer>[A-Za-z0-9._~+/-]{16,}=*)"
-    r"|(?<![A-Za-z0-9])(?:"
-    r"(?P<sk>sk-(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{20,})"
+    r"|(?<![A-Za-z0-9_-])(?:"
+    r"(?P<sk>sk-(?=[A-Za-z_-]{0,60}\d)[A-Za-z0-9_-]{20,})"
     r"|(?P<github>gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})"
     r"|(?P<aws>A[KS]IA[0-9A-Z]{16})(?![A-Za-z0-9])"
     r"|(?P<google>AIza[0-9A-Za-z_-]{35})"
     r"|(?P<slack>xox[abeoprs]-[A-Za-z0-9-]{10,})"
     r"|(?P<huggingface>hf_[A-Za-z0-9]{30,})"
     r")"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?P<pem>[\s\S]+?)-----END [A-Z ]*PRIVATE KEY-----"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    r"(?P<pem>(?:(?!-----BEGIN)[\s\S]){1,20000}?)"
+    r"-----END [A-Z ]*PRIVATE KEY-----"
 )
 
 

@@ -191,6 +191,17 @@ def test_words_are_not_secrets(text: str) -> None:
     assert Redactor().text(text) == text
 
 
+@pytest.mark.parametrize("piece", ["sk-", "Bearer ", "xoxb-", "ghp_", "-----BEGIN PRIVATE KEY-----", "sk-a_"])
+def test_a_flood_of_half_keys_is_passed_over(piece: str) -> None:
+    flood = piece * 50_000  # would take minutes if each began a search to the end
+    assert Redactor().text(flood) in (flood, "[redacted slack]")
+
+
+def test_a_private_key_is_redacted() -> None:
+    key = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----"
+    assert Redactor().text(f"a {key} b") == "a [redacted pem] b"
+
+
 def test_redacting_twice_changes_nothing() -> None:
     redactor = Redactor({"KEY": "hunter2hunter2"})
     once = redactor.text("hunter2hunter2 Authorization: Bearer abcdefghijklmnop12345")
