@@ -160,6 +160,17 @@ class Container:
             why = "it ran out of memory" if state.get("OOMKilled") else f"exit code {state.get('ExitCode')}"
             raise SandboxError(f"the sandbox has ended ({why})", "Start the run again with --resume.")
 
+    def check_survived(self) -> None:
+        """As `check_alive`, after a command was killed: the engine may notice the container's end later."""
+        trial = self.exec(["sh", "-c", "exit 0"], workdir="/")
+        try:
+            list(trial.chunks(30))
+            if trial.wait(30) != 0:
+                time.sleep(1)
+        finally:
+            trial.close()
+        self.check_alive()
+
     def kill_processes(self, drain: Callable[[], None]) -> None:
         """End every process of the unprivileged uid, detached ones too; files and container stay.
 

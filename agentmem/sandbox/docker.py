@@ -58,7 +58,7 @@ def stream(
         output += f"\n[killed: more than {human(box.limits.flood)} of output]\n"
         return Completed(137, output, True, False, seconds)
     if code in (None, 137):
-        box.check_alive()
+        box.check_survived()
     return Completed(137 if code is None else code, output, kept.left_out > 0, False, seconds)
 
 
