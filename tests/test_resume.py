@@ -1,4 +1,4 @@
-"""kill -9 at any step: the run goes on and ends the same. Real processes, a strict recording, real containers."""
+"""kill -9 at any step: the run goes on and ends the same. Real processes, a strict recording, containers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def same(result: dict[str, Any]) -> dict[str, Any]:
-    """A result without what differs between any two runs: its id, its seconds, its paths, its model's name."""
+    """A result without what differs between any two runs: ids, seconds, paths, the name of the model."""
     kept = {
         key: result[key]
         for key in ("status", "evidence", "exit_code", "explanation", "base_commit", "issue", "limit")

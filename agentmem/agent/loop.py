@@ -42,6 +42,7 @@ class LoopState:
     round: int = 0
     turn: int = 0
     malformed: int = 0
+    shown: int = 0  # the first step that prompts still carry
     steps: list[Step] = field(default_factory=list)
     end: str = ""
 
@@ -93,11 +94,14 @@ class Loop:
             state.end = "accepted"
         elif state.malformed >= MALFORMED_IN_A_ROW:
             state.end = "malformed"
-        elif judgement is not None or _stuck(state.steps):
+        elif judgement is not None:
             state.round, state.turn = state.round + 1, 0
+        elif _stuck(state.steps):
+            # What it has just said three times would make it say it again: only the last time is kept.
+            state.round, state.turn, state.shown = state.round + 1, 0, len(state.steps) - 1
 
     def _ask(self, state: LoopState) -> Reply:
-        messages = self.policy.render(self.task, state.steps)
+        messages = self.policy.render(self.task, state.steps[state.shown :])
         size = estimate_tokens(json.dumps([messages, [asdict(spec) for spec in self.tools.specs]]))
         max_tokens = self.budget.before_call(size, self.max_tokens)
         window = self.model.window

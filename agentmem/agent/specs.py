@@ -80,4 +80,5 @@ ROLES: dict[str, tuple[ToolSpec, ...]] = {
     "reproduce": (BASH, FIND, VIEW, EDIT, RECALL, SUBMIT_REPRODUCER),
     "patch": (BASH, FIND, VIEW, EDIT, RECALL, SUBMIT_PATCH),
 }
+READ_ONLY = frozenset({"find", "view", "recall", "submit_reproducer", "submit_patch"})
 SUBMITS = frozenset({"submit_reproducer", "submit_patch"})

@@ -42,6 +42,7 @@ class Toolbox:
     archive: Archive
     cap: int
     timeout: float
+    clean: Callable[[str], str] = str  # takes known secrets out; what is shown and what is kept must agree
 
     def run(self, call: ToolCall) -> ToolResult:
         """The result of one call that is not a submission. Raises SandboxError when the sandbox is lost."""
@@ -53,6 +54,7 @@ class Toolbox:
             ok = True
         except (ToolError, EditError) as error:
             text, ok = str(error), False
+        text = self.clean(text)
         name = self.archive.put(text) if len(text) > self.cap else ""
         shown = clip(text, self.cap)
         if name:

@@ -65,7 +65,7 @@ def _located(event: Mapping[str, Any]) -> list[str]:
 
 
 def _environment(event: Mapping[str, Any]) -> list[str]:
-    facts = {key: value for key, value in event.items() if key not in ("seq", "ts", "kind")}
+    facts = event.get("facts") or {}
     return [f"  {one_line(key, 12):12} {one_line(value)}" for key, value in facts.items()]
 
 

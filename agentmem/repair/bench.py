@@ -82,6 +82,7 @@ class Bench:
             archive=RunArchive(self.run),
             cap=self.caps.observation,
             timeout=self.settings.command_timeout,
+            clean=self.run.redactor.known,
         )
 
     def start(self, changes: Changes | None = None) -> HarnessSandbox:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from agentmem.agent.limits import Budget, Limits
-from agentmem.agent.loop import Judgement
+from agentmem.agent.loop import Judgement, LoopState
 from agentmem.errors import LimitError
 from agentmem.model.base import Model
 from agentmem.repair.bench import Bench
 from agentmem.repair.outcome import Outcome, conclude
 from agentmem.repair.patch import write_patch
-from agentmem.repair.reproduce import judge_reproducer, reproduce_prompt
+from agentmem.repair.reproduce import judge_reproducer, reproduce_prompt, unsubmitted_reproducer
 from agentmem.repair.request import Request
 from agentmem.repair.stage import run_agent
 from agentmem.repair.state import State, load_state, save_state
@@ -93,7 +93,7 @@ def prepare(request: Request, run: Run, model: Model, state: State) -> Bench:
         run_id=run.id,
         on_output=show,
     )
-    run.emit("environment", **prepared.describe())
+    run.emit("environment", facts=dict(prepared.describe()))
     return Bench(run, settings, issue, checkout, index, hits, prepared, plan.test_command, model, budget)
 
 
@@ -107,6 +107,10 @@ def reproduce(bench: Bench, state: State) -> None:
         state.reproducer = found or state.reproducer
         return judgement
 
+    def salvage(sandbox: HarnessSandbox, _loop: LoopState) -> None:
+        if state.reproducer is None:
+            state.reproducer = unsubmitted_reproducer(bench, sandbox)
+
     bench.run.emit("stage", name="reproduce", detail="")
     run_agent(
         bench,
@@ -116,6 +120,7 @@ def reproduce(bench: Bench, state: State) -> None:
         judge,
         rounds=bench.settings.attempts,
         turns=max(1, bench.settings.max_steps // 2),
+        leave=salvage,
     )
     if state.reproducer is None:
         bench.run.emit("notice", text="no reproducer was accepted: the evidence will be E0 at most")

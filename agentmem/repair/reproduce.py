@@ -22,17 +22,20 @@ MAX_BYTES = 200_000
 
 
 def reproduce_prompt(bench: Bench) -> Prompt:
-    pytest = is_pytest(bench.test_command)
     return compose(
         "reproduce",
         bench.caps,
         issue=bench.issue.text,
         suggested_path=SUGGESTED_PATH,
-        suggested_command=f"python -m pytest -q {SUGGESTED_PATH}" if pytest else f"python {SUGGESTED_PATH}",
-        suggested_pytest=pytest,
+        suggested_command=suggested_command(bench),
+        suggested_pytest=is_pytest(bench.test_command),
         suggested_import=suggest_import(bench.hits),
         **prompt_parts(bench),
     )
+
+
+def suggested_command(bench: Bench) -> str:
+    return f"python {'-m pytest -q ' if is_pytest(bench.test_command) else ''}{SUGGESTED_PATH}"
 
 
 def judge_reproducer(
@@ -59,6 +62,16 @@ def judge_reproducer(
         path, content.decode(), command, submission["reason"], failure.exception, clip(done.output, 6_000)
     )
     return Judgement(True, f"accepted: it fails, since {failure.why}"), reproducer
+
+
+def unsubmitted_reproducer(bench: Bench, sandbox: Sandbox) -> Reproducer | None:
+    """The file at the suggested path, when it proves itself although it was not handed in."""
+    try:
+        sandbox.read(SUGGESTED_PATH)
+    except (OSError, ValueError):
+        return None
+    found = {"path": SUGGESTED_PATH, "command": suggested_command(bench), "reason": "found in the sandbox"}
+    return judge_reproducer(bench, sandbox, found)[1]
 
 
 def run_reproducer(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentmem.errors import ConfigError, UsageError
 from agentmem.issue import Issue
+from agentmem.redact import Redactor
 
 if TYPE_CHECKING:
     from agentmem.settings import Settings
@@ -38,6 +40,9 @@ def new_request(repo: Path, commit: str, issue: Issue, settings: Settings, recor
     """A request for `commit` (any name git knows) of `repo`. Raises UsageError."""
     from agentmem.gitcmd import discover
 
+    # What is kept on disk is redacted, and a resumed run must ask the same question.
+    clean = Redactor.from_environment(os.environ).text
+    issue = replace(issue, text=clean(issue.text), title=clean(issue.title))
     return Request(repo.absolute(), discover(repo).commit(commit), issue, settings, record)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agentmem.agent.loop import Judgement, Loop, LoopState
+from agentmem.agent.specs import READ_ONLY
 from agentmem.changes import Changes, FileState
 from agentmem.context.compose import Prompt
 from agentmem.context.policy import open_policy
@@ -36,51 +37,51 @@ def run_agent(
     `judge` tries what is handed in; `leave` sees the sandbox at the end of the work, also when a limit ended
     it. Raises LimitError, ProviderError or SandboxError.
     """
-    resumed = (
-        state.loop if state.loop and (state.loop.role, state.loop.candidate) == (role, candidate) else None
-    )
+    loop = state.loop
+    resumed = loop is not None and (loop.role, loop.candidate) == (role, candidate)
     start = load_workspace(bench.run, state) if resumed else _with_reproducer(state.reproducer)
-    loop_state = resumed or LoopState(role, candidate)
-    state.loop = loop_state
+    if loop is None or not resumed:
+        loop = state.loop = LoopState(role, candidate)
     sandbox = bench.start(start)
     try:
         bench.run.emit(
             "attempt",
             role=role,
             candidate=candidate,
-            round=loop_state.round,
-            resumed=resumed is not None,
+            round=loop.round,
+            resumed=resumed,
             prompt=list(prompt.messages),
             manifest=dict(prompt.manifest),
         )
-
-        def save(current: LoopState) -> None:
-            state.loop, state.spent = current, bench.budget.spent
-            save_state(bench.run, state, sandbox)
-
-        loop = Loop(
+        work = Loop(
             model=bench.model,
             policy=open_policy(bench.settings.context),
             task=prompt.messages,
             tools=bench.toolbox(role, sandbox),
             budget=bench.budget,
             judge=lambda submission: judge(sandbox, submission),
-            save=save,
+            save=lambda current: _save(bench, state, current, sandbox),
             emit=bench.run.emit,
             rounds=rounds,
             turns=turns,
             max_tokens=bench.reply_tokens,
         )
         try:
-            loop.run(loop_state)
+            work.run(loop)
         except LimitError:
             if leave:
-                leave(sandbox, loop_state)
+                leave(sandbox, loop)
             raise
         if leave:
-            leave(sandbox, loop_state)
+            leave(sandbox, loop)
     finally:
         sandbox.close()
+
+
+def _save(bench: Bench, state: State, loop: LoopState, sandbox: HarnessSandbox) -> None:
+    state.loop, state.spent = loop, bench.budget.spent
+    last = loop.steps[-1].calls if loop.steps else ()
+    save_state(bench.run, state, sandbox, unchanged=all(call.name in READ_ONLY for call in last))
 
 
 def _with_reproducer(reproducer: Reproducer | None) -> Changes | None:

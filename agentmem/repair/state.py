@@ -34,10 +34,14 @@ class State:
     spent: Spent = field(default_factory=Spent)
 
 
-def save_state(run: Run, state: State, sandbox: Workspace | None) -> None:
-    """Write the sandbox's changes, then the checkpoint, which so never names what is not there."""
-    state.workspace = ""
-    if sandbox is not None:
+def save_state(run: Run, state: State, sandbox: Workspace | None, *, unchanged: bool = False) -> None:
+    """Write the sandbox's changes, then the checkpoint, which so never names what is not there.
+
+    `unchanged` keeps the changes of the checkpoint before, which saves asking the engine.
+    """
+    if sandbox is None:
+        state.workspace = ""
+    elif not (unchanged and state.workspace):
         data = pack(sandbox.changes())
         state.workspace = f"workspace-{hashlib.sha256(data).hexdigest()[:16]}"
         run.save_blob(state.workspace, data)

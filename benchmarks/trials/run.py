@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,13 +28,11 @@ def main() -> int:
     parser.add_argument("trial")
     parser.add_argument("--model", required=True)
     parser.add_argument("--label", help="what the model is called in the results", required=True)
-    parser.add_argument("options", nargs=argparse.REMAINDER, help="after --, passed on to `agentmem fix`")
-    arguments = parser.parse_args()
-    extra = [option for option in arguments.options if option != "--"]
+    own, extra = _split(sys.argv[1:])
+    arguments = parser.parse_args(own)
     trial = TRIALS / arguments.trial
     with tempfile.TemporaryDirectory(prefix="trial-") as folder:
-        home = Path(folder) / "home"
-        line, patch = attempt(trial, Path(folder), home, arguments.model, extra)
+        line, patch = attempt(trial, Path(folder), arguments.model, arguments.label, extra)
         line = {"trial": arguments.trial, "model": arguments.label, "options": extra, **line}
         line |= grade(trial, patch) if patch else {"hidden_passed": 0, "hidden_failed": None}
     with RESULTS.open("a", encoding="utf-8") as results:
@@ -44,8 +41,14 @@ def main() -> int:
     return 0
 
 
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words before and after `--`; those after it are passed on to `agentmem fix`."""
+    at = words.index("--") if "--" in words else len(words)
+    return words[:at], words[at + 1 :]
+
+
 def attempt(
-    trial: Path, folder: Path, home: Path, model: str, extra: list[str]
+    trial: Path, folder: Path, model: str, label: str, extra: list[str]
 ) -> tuple[dict[str, Any], str]:
     """What the run's result says, and the patch's text (empty when there is none)."""
     given = json.loads((trial / "trial.json").read_text())
@@ -61,7 +64,7 @@ def attempt(
     began = time.monotonic()
     done = subprocess.run(
         command,
-        env={**os.environ, "AGENTMEM_HOME": str(home)},
+        env={**os.environ, "AGENTMEM_HOME": str(folder / "home")},
         stdout=subprocess.PIPE,
         text=True,
         check=False,
@@ -81,7 +84,8 @@ def attempt(
         "seconds": round(time.monotonic() - began, 1),
     }
     if done.returncode == 0:
-        shutil.copy(recording, trial / "recording.jsonl")
+        text = recording.read_text(encoding="utf-8")
+        (trial / "recording.jsonl").write_text(text.replace(model, label), encoding="utf-8")
     best = (result.get("tried") or [{}])[-1].get("diff", "")
     path = result.get("patch_path")
     return line, Path(path).read_text(encoding="utf-8", errors="surrogateescape") if path else best
