@@ -12,11 +12,10 @@ from agentmem.agent.specs import SUBMITS
 from agentmem.agent.tools import Toolbox
 from agentmem.context.policy import ContextPolicy
 from agentmem.context.steps import Step, ToolResult
-from agentmem.errors import LimitError
 from agentmem.model.base import Lane, Message, Model, Reply, ToolCall
 from agentmem.text import clip, estimate_tokens
 
-End = Literal["accepted", "rounds", "turns", "malformed"]
+End = Literal["accepted", "rounds", "turns", "malformed", "window"]
 MALFORMED_IN_A_ROW = 3
 SAME_RESULT_LIMIT = 3
 SAME_RESULT_WINDOW = 6
@@ -82,7 +81,15 @@ class Loop:
             self.save(state)
 
     def _step(self, state: LoopState) -> None:
-        reply = self._ask(state)
+        messages = self.policy.render(self.task, state.steps[state.shown :])
+        size = estimate_tokens(json.dumps([messages, [asdict(spec) for spec in self.tools.specs]]))
+        if self.model.window is not None and size + min(self.max_tokens, 256) > self.model.window:
+            state.end = "window"
+            self.emit(
+                "notice", text=f"a prompt of about {size:,} tokens would not fit: {state.role} ends here"
+            )
+            return
+        reply = self._ask(state, messages, size)
         step, judgement = self._act(state, reply)
         state.steps.append(step)
         self.policy.after(step)
@@ -100,23 +107,13 @@ class Loop:
             # What it has just said three times would make it say it again: only the last time is kept.
             state.round, state.turn, state.shown = state.round + 1, 0, len(state.steps) - 1
 
-    def _ask(self, state: LoopState) -> Reply:
-        messages = self.policy.render(self.task, state.steps[state.shown :])
-        size = estimate_tokens(json.dumps([messages, [asdict(spec) for spec in self.tools.specs]]))
-        max_tokens = self.budget.before_call(size, self.max_tokens)
-        window = self.model.window
-        if window is not None and size + min(max_tokens, 256) > window:
-            raise LimitError(
-                f"the next prompt (about {size:,} tokens) would not fit the model's window of {window:,}",
-                "use --context mask, or a model with a larger window",
-            )
-        lane = Lane(state.role, state.candidate, state.round, state.turn)
+    def _ask(self, state: LoopState, messages: list[Message], size: int) -> Reply:
         reply = self.model.complete(
             messages,
             self.tools.specs,
-            lane=lane,
+            lane=Lane(state.role, state.candidate, state.round, state.turn),
             temperature=self.temperatures[min(state.round, len(self.temperatures) - 1)],
-            max_tokens=max_tokens,
+            max_tokens=self.budget.before_call(size, self.max_tokens),
         )
         self.budget.after_call(reply)
         return reply

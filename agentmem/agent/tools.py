@@ -42,6 +42,9 @@ class Toolbox:
     archive: Archive
     cap: int
     timeout: float
+    hint: Callable[[str, int], str] = lambda _command, _exit_code: (
+        ""
+    )  # what a command's end means for the role
     clean: Callable[[str], str] = str  # takes known secrets out; what is shown and what is kept must agree
 
     def run(self, call: ToolCall) -> ToolResult:
@@ -90,7 +93,8 @@ def _bash(box: Toolbox, arguments: Mapping[str, Any]) -> str:
     timeout = min(float(arguments.get("timeout") or box.timeout), box.timeout)
     done = box.sandbox.run(command, max(1.0, timeout))
     state = f"killed after {timeout:g} s" if done.timed_out else f"exit code {done.exit_code}"
-    return f"{done.output.rstrip()}\n[{state}]".lstrip("\n")
+    hint = box.hint(command, done.exit_code)
+    return f"{done.output.rstrip()}\n[{state}]{' ' if hint else ''}{hint}".lstrip("\n")
 
 
 def _find(box: Toolbox, arguments: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +71,7 @@ class Bench:
     def tracked(self, path: str) -> bool:
         return path in self._paths
 
-    def toolbox(self, role: str, sandbox: Sandbox) -> Toolbox:
+    def toolbox(self, role: str, sandbox: Sandbox, hint: Callable[[str, int], str]) -> Toolbox:
         from agentmem.code.locate import search
 
         return Toolbox(
@@ -82,6 +82,7 @@ class Bench:
             archive=RunArchive(self.run),
             cap=self.caps.observation,
             timeout=self.settings.command_timeout,
+            hint=hint,
             clean=self.run.redactor.known,
         )
 

@@ -37,12 +37,19 @@ def write_patch(bench: Bench, state: State, validator: Validator) -> tuple[Candi
             found = _try(bench, state, validator, sandbox, "found in the sandbox, not handed in")
             state.tried = (*state.tried, found)
 
+    def hint(command: str, exit_code: int) -> str:
+        if state.reproducer is None or state.reproducer.path not in command:
+            return ""
+        done = exit_code == 0
+        return "If the existing tests pass too, call submit_patch now." if done else "It is not repaired yet."
+
     run_agent(
         bench,
         state,
         "patch",
         patch_prompt(bench, state.reproducer),
         judge,
+        hint,
         rounds=bench.settings.rounds,
         turns=bench.settings.max_steps,
         leave=salvage,

@@ -14,7 +14,12 @@ from agentmem.model.base import Model
 from agentmem.repair.bench import Bench
 from agentmem.repair.outcome import Outcome, conclude
 from agentmem.repair.patch import write_patch
-from agentmem.repair.reproduce import judge_reproducer, reproduce_prompt, unsubmitted_reproducer
+from agentmem.repair.reproduce import (
+    judge_reproducer,
+    reproduce_hint,
+    reproduce_prompt,
+    unsubmitted_reproducer,
+)
 from agentmem.repair.request import Request
 from agentmem.repair.stage import run_agent
 from agentmem.repair.state import State, load_state, save_state
@@ -118,6 +123,7 @@ def reproduce(bench: Bench, state: State) -> None:
         "reproduce",
         reproduce_prompt(bench),
         judge,
+        reproduce_hint,
         rounds=bench.settings.attempts,
         turns=max(1, bench.settings.max_steps // 2),
         leave=salvage,
@@ -132,6 +138,7 @@ def reproduce(bench: Bench, state: State) -> None:
 def _finish(bench: Bench, outcome: Outcome) -> Outcome:
     """Write patch and result; the last event tells how the run ended."""
     run, spent = bench.run, bench.budget.spent
+    bench.model.close()  # what it has to say at its end comes before the last event
     bench.budget.tick()
     patch_path = str(run.save_patch(outcome.best.diff)) if outcome.best else None
     result = outcome.to_json() | {

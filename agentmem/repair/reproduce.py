@@ -38,6 +38,15 @@ def suggested_command(bench: Bench) -> str:
     return f"python {'-m pytest -q ' if is_pytest(bench.test_command) else ''}{SUGGESTED_PATH}"
 
 
+def reproduce_hint(command: str, exit_code: int) -> str:
+    """What to do next, once the reproducer has been run: small models go on rewriting it instead."""
+    if SUGGESTED_PATH not in command:
+        return ""
+    if exit_code == 0:
+        return "It passes, so it does not show the bug yet."
+    return "If it fails because of the bug in the issue, call submit_reproducer now."
+
+
 def judge_reproducer(
     bench: Bench, sandbox: Sandbox, submission: Mapping[str, Any]
 ) -> tuple[Judgement, Reproducer | None]:

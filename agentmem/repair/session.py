@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from agentmem.errors import AgentmemError, ConfigError, ExitCode, Terminated
 from agentmem.model.base import Model
@@ -22,7 +23,7 @@ WAYS_TO_A_MODEL = (
 def work(request: Request, run: Run, home: Path) -> Outcome:
     """Run or resume the repair. Whatever interrupts it is written down, so that the run can be resumed.
 
-    Raises the AgentmemError, KeyboardInterrupt or Terminated that ended it.
+    Raises what ended it.
     """
     try:
         model = open_session_model(request, run, home)
@@ -30,8 +31,9 @@ def work(request: Request, run: Run, home: Path) -> Outcome:
             return repair(request, run, model)
         finally:
             model.close()
-    except (AgentmemError, KeyboardInterrupt, Terminated) as end:
-        run.emit("run_stopped", reason=_reason(end), exit_code=_exit_code(end))
+    except BaseException as end:
+        told = describe_end(end)
+        run.emit("run_stopped", reason=told["error"], exit_code=told["exit_code"])
         raise
 
 
@@ -63,13 +65,14 @@ def void(_: object) -> None:
     """Drops a value where a callback must not return one."""
 
 
-def _reason(end: BaseException) -> str:
+def describe_end(end: BaseException) -> dict[str, Any]:
+    """An error or a signal as data: `exit_code`, `error` and `mend`."""
     if isinstance(end, AgentmemError):
-        return end.what
-    return "ended by a signal" if isinstance(end, Terminated) else "interrupted"
-
-
-def _exit_code(end: BaseException) -> int:
-    if isinstance(end, AgentmemError):
-        return int(end.exit_code)
-    return int(ExitCode.TERMINATED if isinstance(end, Terminated) else ExitCode.INTERRUPTED)
+        code, what, mend = end.exit_code, end.what, end.mend
+    elif isinstance(end, KeyboardInterrupt | Terminated):
+        signalled = isinstance(end, Terminated)
+        code = ExitCode.TERMINATED if signalled else ExitCode.INTERRUPTED
+        what, mend = "ended by a signal" if signalled else "interrupted", "Go on with --resume."
+    else:
+        code, what, mend = ExitCode.INTERNAL, f"internal error: {type(end).__name__}", "Please report it."
+    return {"exit_code": int(code), "error": what, "mend": mend}

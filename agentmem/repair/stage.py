@@ -17,6 +17,7 @@ from agentmem.repair.state import State, load_workspace, save_state
 from agentmem.sandbox.base import HarnessSandbox
 
 Judge = Callable[[HarnessSandbox, Mapping[str, Any]], Judgement]
+Hint = Callable[[str, int], str]
 Leave = Callable[[HarnessSandbox, LoopState], None]
 
 
@@ -26,6 +27,7 @@ def run_agent(
     role: str,
     prompt: Prompt,
     judge: Judge,
+    hint: Hint,
     *,
     rounds: int,
     turns: int,
@@ -34,7 +36,7 @@ def run_agent(
 ) -> None:
     """Run the loop of `role`, or go on with the one in `state`.
 
-    `judge` tries what is handed in; `leave` sees the sandbox at the end of the work, also when a limit ended
+    `judge` tries what is handed in; `hint` says what a command's exit code means for the role; `leave` sees the sandbox at the end of the work, also when a limit ended
     it. Raises LimitError, ProviderError or SandboxError.
     """
     loop = state.loop
@@ -57,7 +59,7 @@ def run_agent(
             model=bench.model,
             policy=open_policy(bench.settings.context),
             task=prompt.messages,
-            tools=bench.toolbox(role, sandbox),
+            tools=bench.toolbox(role, sandbox, hint),
             budget=bench.budget,
             judge=lambda submission: judge(sandbox, submission),
             save=lambda current: _save(bench, state, current, sandbox),
