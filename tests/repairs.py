@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -59,7 +60,7 @@ REPAIR: Line = [
 SUBMIT_PATCH: Line = [("submit_patch", {"explanation": "`//` floors; a mean needs true division."})]
 LOOK: Line = [("view", {"path": "stats.py"})]
 
-GOOD = {
+GOOD: dict[str, list[Line]] = {
     "reproduce": [WRITE_REPRODUCER, SUBMIT_REPRODUCER],
     "patch": [LOOK, REPAIR, SUBMIT_PATCH],
 }
@@ -68,10 +69,15 @@ GOOD_BY_LANE = {
 }
 
 
+# One date for all: the same files are the same commit, whose prepared image every test can share.
+DATES = {"GIT_AUTHOR_DATE": "2020-02-02T00:00:00Z", "GIT_COMMITTER_DATE": "2020-02-02T00:00:00Z"}
+
+
 def git(repo: Path, *command: str) -> str:
     done = subprocess.run(
         ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *command],
         cwd=repo,
+        env={**os.environ, **DATES},
         check=True,
         capture_output=True,
         text=True,

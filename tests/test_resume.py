@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agentmem.model.replay import Recorder
-from agentmem.runs import RunReader, find_run
+from agentmem.runs import Event, RunReader, find_run
+from tests.commands import containers, environment, fix, wait_for_event
 from tests.repairs import GOOD_BY_LANE, ISSUE, make_repo, make_request, run_repair
 from tests.scripted import Scripted
 
@@ -35,14 +33,6 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict
     return repo, recording, result
 
 
-def fix(home: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "agentmem", "fix", *arguments]
-
-
-def environment(home: Path) -> dict[str, str]:
-    return {**os.environ, "AGENTMEM_HOME": str(home), "NO_COLOR": "1"}
-
-
 def same(result: dict[str, Any]) -> dict[str, Any]:
     """A result without what differs between any two runs: ids, seconds, paths, the name of the model."""
     kept = {
@@ -54,13 +44,12 @@ def same(result: dict[str, Any]) -> dict[str, Any]:
     return {**kept, **spent, "reproducer": result["reproducer"]["content"]}
 
 
-def wait_for_events(home: Path, kind: str, number: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        runs = list((home / "runs").glob("*")) if (home / "runs").is_dir() else []
-        if runs and sum(event["kind"] == kind for event in RunReader(runs[0]).events()) >= number:
-            return
-        time.sleep(0.01)
+def is_step(event: Event) -> bool:
+    return bool(event["kind"] == "step")
+
+
+def is_stage(event: Event) -> bool:
+    return bool(event["kind"] == "stage")
 
 
 @pytest.mark.parametrize("step", range(STEPS + 1))
@@ -69,15 +58,14 @@ def test_killed_after_any_step_the_run_ends_the_same(
 ) -> None:
     repo, recording, expected = recorded
     home = tmp_path / "home"
-    command = fix(home, str(repo), "--issue", ISSUE, "--model", f"replay:{recording}")
+    command = fix(repo, "--issue", ISSUE, "--model", f"replay:{recording}")
     process = subprocess.Popen(command, env=environment(home), stderr=subprocess.DEVNULL)
-    wait_for_events(home, "step" if step else "stage", max(step, 1), process)
+    run_id = wait_for_event(home, process, is_step if step else is_stage, max(step, 1))
     process.send_signal(signal.SIGKILL)
     process.wait()
 
-    run_id = find_run(home, "latest").name
     done = subprocess.run(
-        fix(home, "--resume", run_id, "--json"),
+        fix("--resume", run_id, "--json"),
         env=environment(home),
         capture_output=True,
         text=True,
@@ -88,6 +76,7 @@ def test_killed_after_any_step_the_run_ends_the_same(
     assert same(result) == same(expected)
     assert result["replayed"] is True
     assert [path.name for path in (home / "runs").iterdir()] == [run_id]
+    assert containers(run_id) == []
 
 
 def test_killed_again_and_again_at_odd_moments(
@@ -95,9 +84,9 @@ def test_killed_again_and_again_at_odd_moments(
 ) -> None:
     repo, recording, expected = recorded
     home = tmp_path / "home"
-    command = fix(home, str(repo), "--issue", ISSUE, "--model", f"replay:{recording}")
-    delay = 1.0
-    for _ in range(40):
+    command = fix(repo, "--issue", ISSUE, "--model", f"replay:{recording}")
+    delay = 1.5
+    for _ in range(20):
         process = subprocess.Popen(command, env=environment(home), stderr=subprocess.DEVNULL)
         try:
             process.wait(delay)
@@ -106,11 +95,11 @@ def test_killed_again_and_again_at_odd_moments(
             process.wait()
         else:
             break
-        delay += 0.37
+        delay *= 1.3  # so that even the longest step gets the time it takes here
         if (home / "runs").is_dir() and any((home / "runs").iterdir()):
             run = RunReader(find_run(home, "latest"))
             if any(True for _ in run.events()):
-                command = fix(home, "--resume", run.id)
+                command = fix("--resume", run.id)
     assert process.returncode == 0
     result = RunReader(find_run(home, "latest")).load_result()
     assert result is not None
@@ -122,12 +111,12 @@ def test_two_processes_cannot_hold_one_run(
 ) -> None:
     repo, recording, _ = recorded
     home = tmp_path / "home"
-    command = fix(home, str(repo), "--issue", ISSUE, "--model", f"replay:{recording}")
+    command = fix(repo, "--issue", ISSUE, "--model", f"replay:{recording}")
     process = subprocess.Popen(command, env=environment(home), stderr=subprocess.DEVNULL)
     try:
-        wait_for_events(home, "stage", 1, process)
+        wait_for_event(home, process, is_stage)
         second = subprocess.run(
-            fix(home, "--resume", "latest"),
+            fix("--resume", "latest"),
             env=environment(home),
             capture_output=True,
             text=True,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from agentmem.cli.options import Json, existing_directory, out, out_json
-from agentmem.errors import AgentmemError, ConfigError, UsageError
+from agentmem.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from agentmem.repair.request import Request
@@ -115,7 +115,20 @@ def fix(
 
 
 def run_fix(ask: Ask, flags: dict[str, object]) -> int:
-    """The command without its parsing; returns the exit code."""
+    """The command without its parsing; returns the exit code. With --json an error is one JSON object, too."""
+    known: dict[str, Any] = {}
+    try:
+        return _fix(ask, flags, known)
+    except BaseException as end:
+        if ask.json:
+            from agentmem.repair.session import describe_end
+
+            out_json({**known, **describe_end(end)})
+        raise
+
+
+def _fix(ask: Ask, flags: dict[str, object], known: dict[str, Any]) -> int:
+    """`known` gets what can be told of the run, however it ends."""
     if ask.accept not in (None, "E0"):
         raise UsageError(f"--accept takes E0, not {ask.accept}", "E1 and better need no flag.")
     if ask.apply and ask.branch:
@@ -123,7 +136,7 @@ def run_fix(ask: Ask, flags: dict[str, object]) -> int:
     if ask.resume is not None:
         if ask.issue is not None:
             raise UsageError("--resume takes no --issue", "The run knows its issue.")
-        return _work(ask, *_resumed(ask.resume, flags))
+        return _work(ask, *_resumed(ask.resume, flags), known)
     request = _new(ask, flags)
     if ask.dry_run:
         return _show_plan(request, ask.json)
@@ -133,10 +146,10 @@ def run_fix(ask: Ask, flags: dict[str, object]) -> int:
 
     if request.settings.model is None:
         raise ConfigError(NO_MODEL, WAYS_TO_A_MODEL)
-    return _work(ask, request, Run.create(home(), request.to_json()))
+    return _work(ask, request, Run.create(home(), request.to_json()), known)
 
 
-def _work(ask: Ask, request: Request, run: Run) -> int:
+def _work(ask: Ask, request: Request, run: Run, known: dict[str, Any]) -> int:
     from agentmem.cli.display import display
     from agentmem.repair.deliver import deliver
     from agentmem.repair.outcome import Evidence
@@ -144,17 +157,19 @@ def _work(ask: Ask, request: Request, run: Run) -> int:
     from agentmem.settings import home
 
     with run:
+        known["run_id"] = run.id
         try:
             with display() as listener:
                 run.listen(listener)
                 if ask.explain:
                     run.listen(_explain)
                 outcome = work(request, run, home())
-        except BaseException as end:
+        except BaseException:
             typer.echo(f"run {run.id} can go on: agentmem fix --resume {run.id}", err=True)
-            if ask.json and isinstance(end, AgentmemError):
-                out_json({"run_id": run.id, "exit_code": int(end.exit_code), "error": end.what})
             raise
+        known |= run.load_result() or {}
+        if outcome.best is not None and not ask.json:
+            out(str(run.patch_path))
         done = deliver(
             request,
             run,
@@ -165,9 +180,7 @@ def _work(ask: Ask, request: Request, run: Run) -> int:
             accept=Evidence.E0 if ask.accept else Evidence.E1,
         )
         if ask.json:
-            out_json({**(run.load_result() or {}), "delivered": done})
-        elif outcome.best is not None:
-            out(str(run.patch_path))
+            out_json({**known, "delivered": done})
     return int(outcome.exit_code)
 
 

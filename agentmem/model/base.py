@@ -84,7 +84,7 @@ class Model(Protocol):
     """A language model.
 
     `name` is what the user called it; `window` is its context in tokens, None when unknown.
-    `complete` raises ProviderError, or ConfigError when a key or a file is missing.
+    `complete` raises ProviderError, or ConfigError when a key or a file is missing. `close` may be called twice.
     """
 
     name: str

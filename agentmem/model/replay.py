@@ -125,8 +125,9 @@ class ReplayModel:
         return _reply(line["reply"])
 
     def close(self) -> None:
-        if self.drifted:
+        if self.drifted and self._served:
             self._options.on_notice(f"replay: {len(self.drifted)} of {self._served} requests drifted")
+        self._served = 0  # told once
 
 
 def open_replay(target: str, options: ModelOptions) -> ReplayModel:
