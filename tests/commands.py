@@ -38,7 +38,7 @@ def lanes(**by_role: list[Line]) -> dict[str, Line]:
 
 def record(path: Path, by_lane: Mapping[str, Line], cost: float | None = 0.001) -> str:
     """The name of a model that replays these replies, whatever it is asked."""
-    recorder = Recorder(Scripted(by_lane=by_lane, cost=cost), path, {})  # type: ignore[arg-type]
+    recorder = Recorder(Scripted(by_lane=by_lane, cost=cost), path, {})
     for name in by_lane:
         role, candidate, round_, turn = name.rsplit("-", 3)
         lane = Lane(role, int(candidate[1:]), int(round_[1:]), int(turn))

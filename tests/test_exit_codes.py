@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,14 @@ class Place:
     folder: Path
 
     def fix(
-        self, *arguments: str | Path, limit: Callable[[], None] | None = None, **environ: str
+        self,
+        *arguments: str | Path,
+        environ: Mapping[str, str] = {},
+        limit: Callable[[], None] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             fix(*arguments),
-            env=environment(self.home, **{"XDG_CONFIG_HOME": str(self.folder / "config")}, **environ),
+            env=environment(self.home, XDG_CONFIG_HOME=str(self.folder / "config"), **environ),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -46,8 +49,13 @@ class Place:
             preexec_fn=limit,
         )
 
-    def repair(self, model: str, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        return self.fix(self.repo, "--issue", ISSUE, "--model", model, *arguments, **environ)
+    def repair(
+        self,
+        model: str,
+        *arguments: str,
+        environ: Mapping[str, str] = {},
+    ) -> subprocess.CompletedProcess[str]:
+        return self.fix(self.repo, "--issue", ISSUE, "--model", model, *arguments, environ=environ)
 
     def good(self) -> str:
         return record(self.folder / "good.jsonl", GOOD_BY_LANE)
@@ -191,9 +199,9 @@ def test_2_an_unknown_flag(place: Place) -> None:
 def test_3_a_setting_is_missing_or_wrong(
     place: Place, arguments: list[str], environ: dict[str, str], what: str
 ) -> None:
-    ask = [place.repo, "--issue", ISSUE, *arguments]
-    refused(place.fix(*ask, **environ), 3, what)
-    told = one_object(place.fix(*ask, "--json", **environ), 3)
+    ask: list[str | Path] = [place.repo, "--issue", ISSUE, *arguments]
+    refused(place.fix(*ask, environ=environ), 3, what)
+    told = one_object(place.fix(*ask, "--json", environ=environ), 3)
     assert what in told["error"] + told["mend"]
 
 
@@ -217,7 +225,7 @@ def test_4_nobody_answers_the_files(place: Place) -> None:
 
 
 class Refusing(http.server.BaseHTTPRequestHandler):
-    def do_POST(self) -> None:  # noqa: N802 - the library's name
+    def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         body = json.dumps({"error": {"message": "Incorrect API key", "code": "invalid_api_key"}}).encode()
         self.send_response(401)
@@ -236,7 +244,7 @@ def test_4_a_server_refuses_the_key(place: Place) -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         base = f"http://127.0.0.1:{server.server_address[1]}/v1"
         key = "sk-not-a-real-key-of-anybody"
-        done = place.repair("openai/some-model", "--api-base", base, OPENAI_API_KEY=key)
+        done = place.repair("openai/some-model", "--api-base", base, environ={"OPENAI_API_KEY": key})
         server.shutdown()
     refused(done, 4, "OPENAI_API_KEY")
     assert key not in done.stderr
@@ -323,8 +331,8 @@ def test_a_verified_patch_outranks_a_limit(place: Place) -> None:
 
 def test_7_no_engine_answers(place: Place) -> None:
     nowhere = {"DOCKER_HOST": "unix:///nonexistent.sock"}
-    refused(place.repair(place.good(), **nowhere), 7, "use --sandbox local")
-    told = one_object(place.fix("--resume", "latest", "--json", **nowhere), 7)
+    refused(place.repair(place.good(), environ=nowhere), 7, "use --sandbox local")
+    told = one_object(place.fix("--resume", "latest", "--json", environ=nowhere), 7)
     assert told["run_id"] == place.run_id()
 
 

@@ -115,7 +115,7 @@ def fix(
 
 
 def run_fix(ask: Ask, flags: dict[str, object]) -> int:
-    """The command without its parsing; returns the exit code. With --json an error is one JSON object, too."""
+    """The command without its parsing; returns the exit code. With --json an error is a JSON object, too."""
     known: dict[str, Any] = {}
     try:
         return _fix(ask, flags, known)

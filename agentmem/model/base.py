@@ -84,7 +84,8 @@ class Model(Protocol):
     """A language model.
 
     `name` is what the user called it; `window` is its context in tokens, None when unknown.
-    `complete` raises ProviderError, or ConfigError when a key or a file is missing. `close` may be called twice.
+    `complete` raises ProviderError, or ConfigError when a key or a file is missing.
+    `close` may be called twice.
     """
 
     name: str
