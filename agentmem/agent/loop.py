@@ -65,6 +65,7 @@ class Loop:
     rounds: int
     turns: int
     max_tokens: int
+    ratio: float = 1.0  # of counted to estimated tokens in the last call
     temperatures: Sequence[float] = (0.0, 0.4, 0.8)  # by round: a failed one is not repeated
 
     def run(self, state: LoopState) -> End:
@@ -82,12 +83,10 @@ class Loop:
 
     def _step(self, state: LoopState) -> None:
         messages = self.policy.render(self.task, state.steps[state.shown :])
-        size = estimate_tokens(json.dumps([messages, [asdict(spec) for spec in self.tools.specs]]))
+        size = int(self._estimate(messages) * self.ratio)
         if self.model.window is not None and size + min(self.max_tokens, 256) > self.model.window:
             state.end = "window"
-            self.emit(
-                "notice", text=f"a prompt of about {size:,} tokens would not fit: {state.role} ends here"
-            )
+            self.emit("notice", text=f"the model's window of {self.model.window:,} tokens is full")
             return
         reply = self._ask(state, messages, size)
         step, judgement = self._act(state, reply)
@@ -116,7 +115,12 @@ class Loop:
             max_tokens=self.budget.before_call(size, self.max_tokens),
         )
         self.budget.after_call(reply)
+        if reply.usage.exact and reply.usage.prompt:
+            self.ratio = reply.usage.prompt / self._estimate(messages)
         return reply
+
+    def _estimate(self, messages: Sequence[Message]) -> int:
+        return max(1, estimate_tokens(json.dumps([messages, [asdict(spec) for spec in self.tools.specs]])))
 
     def _act(self, state: LoopState, reply: Reply) -> tuple[Step, Judgement | None]:
         """Run the calls in order up to the first submission, which is judged."""

@@ -32,7 +32,8 @@ class Toolbox:
     """The tools of one agent, bound to its sandbox.
 
     `find` ranks symbols and files for a query and a limit; `tracked` says whether a path belongs to the base
-    commit; `cap` is the length in characters of what the model is shown of one output.
+    commit; `hint` says what a command's exit code means for the role; `clean` takes known secrets out of what
+    is shown and kept; `cap` is the length in characters of what the model is shown of one output.
     """
 
     sandbox: Sandbox
@@ -42,10 +43,8 @@ class Toolbox:
     archive: Archive
     cap: int
     timeout: float
-    hint: Callable[[str, int], str] = lambda _command, _exit_code: (
-        ""
-    )  # what a command's end means for the role
-    clean: Callable[[str], str] = str  # takes known secrets out; what is shown and what is kept must agree
+    hint: Callable[[str, int], str] = lambda _command, _exit_code: ""
+    clean: Callable[[str], str] = str
 
     def run(self, call: ToolCall) -> ToolResult:
         """The result of one call that is not a submission. Raises SandboxError when the sandbox is lost."""
@@ -167,7 +166,7 @@ def _region(text: str, new: str) -> str:
     if at < 0:
         return ""
     first = max(1, text.count("\n", 0, at) - 1)
-    lines = text.split("\n")
+    lines = text.removesuffix("\n").split("\n")
     last = min(len(lines), first + new.count("\n") + 5)
     if last - first > 40:
         return ""

@@ -36,8 +36,9 @@ def run_agent(
 ) -> None:
     """Run the loop of `role`, or go on with the one in `state`.
 
-    `judge` tries what is handed in; `hint` says what a command's exit code means for the role; `leave` sees the sandbox at the end of the work, also when a limit ended
-    it. Raises LimitError, ProviderError or SandboxError.
+    `judge` tries what is handed in; `hint` says what a command's exit code means for the role; `leave` sees
+    the sandbox at the end of the work, also when a limit ended it. Raises LimitError, ProviderError or
+    SandboxError.
     """
     loop = state.loop
     resumed = loop is not None and (loop.role, loop.candidate) == (role, candidate)
