@@ -30,12 +30,19 @@ class Failure:
     advice: str = ""
 
 
-def judge_failure(done: Completed, reproducer: str, tracked: Callable[[str], bool], root: str) -> Failure:
+def judge_failure(
+    done: Completed,
+    reproducer: str,
+    tracked: Callable[[str], bool],
+    root: str,
+    *,
+    suggested_import: str = "",
+) -> Failure:
     """Whether `done`, a run of the reproducer on the base commit, shows the bug.
 
     `reproducer` is its path, `tracked` tells whether a path is a file of the base commit, `root` is the
     workspace's path inside the sandbox. What counts (design section 1, step 4): an assertion, or an exception
-    raised in, or reached through, the repository's code.
+    raised in, or reached through, the repository's code. `suggested_import` is a line for the advice.
     """
     if done.timed_out:
         return Failure(False, "it timed out.", advice=_ALARM)
@@ -61,11 +68,12 @@ def judge_failure(done: Completed, reproducer: str, tracked: Callable[[str], boo
         return Failure(False, f"the reproducer itself is not valid ({text}).", text, "Correct the file.")
     if through:
         return Failure(True, f"{name} was raised through {through[-1]}", text)
+    start = f" The file may begin with `{suggested_import}`." if suggested_import else ""
     if name in ("ModuleNotFoundError", "ImportError"):
-        return Failure(False, f"its own import fails ({text}).", text, "Import what the repository offers.")
-    return Failure(
-        False, f"the exception comes from the reproducer, not from the repository ({text}).", text, _ASSERT
-    )
+        advice = f"Import what the repository offers.{start}"
+        return Failure(False, f"its own import fails ({text}).", text, advice)
+    why = f"the exception comes from the reproducer, not from the repository ({text})."
+    return Failure(False, why, text, _ASSERT + start)
 
 
 def _repository_frames(output: str, reproducer: str, tracked: Callable[[str], bool], root: str) -> list[str]:

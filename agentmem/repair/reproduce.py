@@ -98,7 +98,8 @@ def _fails(bench: Bench, path: str, content: bytes, command: str) -> tuple[Compl
         try:
             sandbox.write(path, content)
             done = sandbox.run(command, bench.settings.command_timeout)
-            failure = judge_failure(done, path, bench.tracked, sandbox.root)
+            hint = suggest_import(bench.hits)
+            failure = judge_failure(done, path, bench.tracked, sandbox.root, suggested_import=hint)
         finally:
             sandbox.close()
         if not failure.accepted:
