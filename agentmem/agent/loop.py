@@ -42,6 +42,7 @@ class LoopState:
     turn: int = 0
     malformed: int = 0
     shown: int = 0  # the first step that prompts still carry
+    ratio: float = 1.0  # of counted to estimated tokens in the last call
     steps: list[Step] = field(default_factory=list)
     end: str = ""
 
@@ -65,7 +66,6 @@ class Loop:
     rounds: int
     turns: int
     max_tokens: int
-    ratio: float = 1.0  # of counted to estimated tokens in the last call
     temperatures: Sequence[float] = (0.0, 0.4, 0.8)  # by round: a failed one is not repeated
 
     def run(self, state: LoopState) -> End:
@@ -83,7 +83,7 @@ class Loop:
 
     def _step(self, state: LoopState) -> None:
         messages = self.policy.render(self.task, state.steps[state.shown :])
-        size = int(self._estimate(messages) * self.ratio)
+        size = int(self._estimate(messages) * state.ratio)
         if self.model.window is not None and size + min(self.max_tokens, 256) > self.model.window:
             state.end = "window"
             self.emit("notice", text=f"the model's window of {self.model.window:,} tokens is full")
@@ -116,7 +116,7 @@ class Loop:
         )
         self.budget.after_call(reply)
         if reply.usage.exact and reply.usage.prompt:
-            self.ratio = reply.usage.prompt / self._estimate(messages)
+            state.ratio = reply.usage.prompt / self._estimate(messages)
         return reply
 
     def _estimate(self, messages: Sequence[Message]) -> int:

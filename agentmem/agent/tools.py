@@ -60,7 +60,8 @@ class Toolbox:
         name = self.archive.put(text) if len(text) > self.cap else ""
         shown = clip(text, self.cap)
         if name:
-            shown += f"\n[cut; recall {name} shows the rest]"
+            lines = text.count("\n") + 1
+            shown += f"\n[cut; recall {name} with start and end shows more of its {lines} lines]"
         return ToolResult(call.id, call.name, shown, ok, name)
 
     def _check(self, call: ToolCall) -> str:
@@ -76,7 +77,7 @@ class Toolbox:
             if name not in properties:
                 return f"{call.name} has no argument {name!r}; it takes {', '.join(properties)}"
             wanted = {"string": str, "integer": int}[properties[name]["type"]]
-            if not isinstance(value, wanted):
+            if not isinstance(value, wanted) or isinstance(value, bool):
                 return f"{call.name}: {name} must be of type {properties[name]['type']}"
         return ""
 
