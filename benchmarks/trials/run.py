@@ -85,7 +85,7 @@ def attempt(
     }
     if done.returncode == 0:
         text = recording.read_text(encoding="utf-8")
-        (trial / "recording.jsonl").write_text(text.replace(model, label), encoding="utf-8")
+        (bundle.parent / "recording.jsonl").write_text(text.replace(model, label), encoding="utf-8")
     best = (result.get("tried") or [{}])[-1].get("diff", "")
     path = result.get("patch_path")
     return line, Path(path).read_text(encoding="utf-8", errors="surrogateescape") if path else best
