@@ -13,6 +13,7 @@ from agentmem.agent.tools import Toolbox
 from agentmem.context.policy import ContextPolicy
 from agentmem.context.steps import Step, ToolResult
 from agentmem.model.base import Lane, Message, Model, Reply, ToolCall
+from agentmem.model.canonical import normalise
 from agentmem.text import clip, estimate_tokens
 
 End = Literal["accepted", "rounds", "turns", "malformed", "window"]
@@ -177,13 +178,13 @@ class Loop:
 
 
 def _stuck(steps: Sequence[Step]) -> bool:
-    """True when the last call was made three times of late with one result, and no edit came between."""
-    recent: list[tuple[Any, ...]] = []
-    for step in steps[-SAME_RESULT_WINDOW:]:
-        for call, result in zip(step.calls, step.results, strict=True):
-            if call.name == "edit" and result.ok:
-                recent.clear()
-            recent.append((call.name, json.dumps(dict(call.arguments), sort_keys=True), result.text))
+    """True when the last call was made three times of late with one result: edits in between did not help."""
+    recent = [
+        (call.name, json.dumps(dict(call.arguments), sort_keys=True), normalise(result.text))
+        for step in steps[-SAME_RESULT_WINDOW:]
+        for call, result in zip(step.calls, step.results, strict=True)
+        if not (call.name == "edit" and result.ok)
+    ]
     return bool(recent) and recent.count(recent[-1]) >= SAME_RESULT_LIMIT and not _noted(steps)
 
 

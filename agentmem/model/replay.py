@@ -121,7 +121,6 @@ class ReplayModel:
             )
         if drift:
             self.drifted.append(str(lane))
-            self._options.on_notice(f"replay: {lane} drifted: {drift.splitlines()[0]}")
         return _reply(line["reply"])
 
     def close(self) -> None:

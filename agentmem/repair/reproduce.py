@@ -43,7 +43,7 @@ def reproduce_hint(command: str, exit_code: int) -> str:
     if SUGGESTED_PATH not in command:
         return ""
     if exit_code == 0:
-        return "It passes, so it does not show the bug yet."
+        return "It passes, but must fail now: assert what the issue wants to happen, not what happens today."
     return "If it fails because of the bug in the issue, call submit_reproducer now."
 
 
