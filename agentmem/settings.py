@@ -35,6 +35,10 @@ class Settings(BaseModel):
     """Base URL of an OpenAI-compatible server. The key is read from the provider's own variable."""
     tool_protocol: Literal["auto", "native", "text"] = "auto"
     """How the model calls tools: `auto` probes it once, `native` and `text` force one form."""
+    local_context: int = Field(8192, ge=512)
+    """The context of a `local:` model, in tokens."""
+    local_threads: int | None = Field(None, ge=1)
+    """The threads of a `local:` model; not set means all cores but one."""
     context: Literal["full", "mask"] = "mask"
     """What the model sees of earlier turns: `full` keeps all, `mask` shortens old observations."""
 

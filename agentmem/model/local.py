@@ -19,7 +19,6 @@ from agentmem.model.grammar import grammar
 from agentmem.model.options import ModelOptions
 from agentmem.model.protocol import parse, render
 
-CONTEXT = 8192
 _SILENT = -1  # llama.cpp's verbosity: its log goes to the terminal otherwise
 _STOP_WAIT = 30.0  # seconds that close() gives a running request; progress is reported per batch of tokens
 _UNSTOPPABLE: list[Any] = []  # servers still busy at close; destroying one under its thread would crash
@@ -32,7 +31,7 @@ def open_local(target: str, options: ModelOptions) -> LocalModel:
     path = Path(target).expanduser()
     if not path.is_file():
         raise ConfigError(f"There is no model file {target!r}.", "Name a .gguf file: --model local:PATH.gguf")
-    return LocalModel(path, _context(options), options)
+    return LocalModel(path, options.local_context, options)
 
 
 class LocalModel:
@@ -120,7 +119,8 @@ class LocalModel:
         params.warmup = False
         params.offline = True
         params.verbosity = _SILENT
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = _threads()
+        threads = self._options.local_threads or _default_threads()
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
         # The package also opens a port on the loopback device; nobody else may use it.
         params.api_keys = [secrets.token_hex(16)]
         try:
@@ -179,26 +179,14 @@ def _error(path: Path, context: int, error: dict[str, Any]) -> ProviderError:
         return ProviderError(
             f"The prompt of {error.get('n_prompt_tokens')} tokens does not fit into the {context} tokens of "
             f"context of {path.name}.",
-            "Set AGENTMEM_LOCAL_CONTEXT higher (as far as the model and the memory allow).",
+            "Set local_context (AGENTMEM_LOCAL_CONTEXT) higher (as far as the model and the memory allow).",
         )
     return ProviderError(f"{path.name} failed: {error.get('message', error)}")
 
 
-def _context(options: ModelOptions) -> int:
-    if options.local_context is not None:
-        return options.local_context
-    text = os.environ.get("AGENTMEM_LOCAL_CONTEXT", str(CONTEXT))
-    if not text.isdigit() or int(text) < 512:
-        raise ConfigError(f"AGENTMEM_LOCAL_CONTEXT is {text!r}.", "Give a number of tokens, 512 or more.")
-    return int(text)
-
-
-def _threads() -> int:
+def _default_threads() -> int:
     """One core is left free: llama.cpp's threads wait for each other by spinning, so that a single other
     busy process made two threads on two cores nine times slower (24 to 2.7 tokens/s; one thread: 17).
     """
-    wanted = os.environ.get("AGENTMEM_LOCAL_THREADS", "")
-    if wanted.isdigit() and int(wanted) > 0:
-        return int(wanted)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores - 1)

@@ -19,7 +19,7 @@ class ModelOptions:
     `request_timeout` is for one request to a provider, `file_timeout` for one reply of a file model, both in
     seconds. `retries` counts the tries after the first. `on_notice` gets one line for the user at a time.
     `protocol` forces native tool calls or the text form. `local_context` is the context of a local model in
-    tokens; None means AGENTMEM_LOCAL_CONTEXT, else 8192. `seed` fixes what a local model samples.
+    tokens, `local_threads` its threads (None: all cores but one), `seed` fixes what it samples.
     """
 
     cache_dir: Path | None = None
@@ -29,5 +29,6 @@ class ModelOptions:
     file_timeout: float = 3600.0
     on_notice: Callable[[str], None] = _quiet
     protocol: Literal["auto", "native", "text"] = "auto"
-    local_context: int | None = None
+    local_context: int = 8192
+    local_threads: int | None = None
     seed: int = 7

@@ -53,6 +53,8 @@ def open_session_model(request: Request, run: Run, home: Path) -> Model:
         file_timeout=settings.timeout,
         on_notice=lambda text: void(run.emit("notice", text=text)),
         protocol=settings.tool_protocol,
+        local_context=settings.local_context,
+        local_threads=settings.local_threads,
     )
     model = open_model(settings.model, api_base=settings.api_base, options=options)
     if request.record is None:
