@@ -164,9 +164,11 @@ class _Builder:
                 workspace.feed(box, ["tar", "-xof", "-"], archive())
                 _ask(box, "command -v git >/dev/null && git update-index -q --refresh")
                 workspace.remember(box)
-                return box.commit("agentmem/prepared", tag, labels={images.KIND: "prepared"})
+                image = box.commit("agentmem/prepared", tag, labels={images.KIND: "prepared"})
             finally:
                 box.remove()
+        images.prune_prepared()
+        return image
 
 
 def _key(*parts: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import shutil
@@ -20,6 +21,7 @@ Say = Callable[[str], None]
 
 SUITES = {"3.9": "bullseye", "3.11": "bookworm", "3.13": "trixie"}  # Debian releases by their Python
 KIND = "agentmem.kind"
+KEPT = 20  # images of single commits, each a thin layer over its environment
 FIRST_WORD = 8.0  # seconds a registry has to begin to answer
 SILENCE = 120.0  # seconds a pull may stall
 _PACKAGES = (
@@ -53,6 +55,17 @@ def find_base(
 
 def base_tag(python: str) -> str:
     return f"agentmem/base:{SUITES[python]}"
+
+
+def prune_prepared(keep: int = KEPT) -> None:
+    """Remove the images of single commits but for the `keep` newest; those in use stay."""
+    from docker.errors import APIError
+
+    with gone_is_an_error("the images could not be listed"):
+        found = connect().images(filters={"label": f"{KIND}=prepared"})
+    for item in sorted(found, key=lambda item: int(item["Created"]), reverse=True)[keep:]:
+        with contextlib.suppress(APIError):
+            connect().remove_image(item["Id"])
 
 
 def present(name: str) -> str | None:
