@@ -41,7 +41,11 @@ def write_patch(bench: Bench, state: State, validator: Validator) -> tuple[Candi
         if state.reproducer is None or state.reproducer.path not in command:
             return ""
         done = exit_code == 0
-        return "If the existing tests pass too, call submit_patch now." if done else "It is not repaired yet."
+        return (
+            "If the existing tests pass too, call submit_patch now."
+            if done
+            else "It still fails: change the source with edit."
+        )
 
     run_agent(
         bench,
