@@ -1,4 +1,4 @@
-"""What is done with a patch: a file, the work tree or a branch; never without evidence or over users' work."""
+"""What becomes of a patch: a file, the work tree or a branch; never without evidence or over your own work."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,6 @@ from tests.repairs import GOOD_BY_LANE, ISSUE, make_repo, make_request, run_repa
 from tests.scripted import Scripted
 
 pytestmark = pytest.mark.docker
-
-STEPS = len(GOOD_BY_LANE)
 
 
 @pytest.fixture(scope="module")
@@ -44,39 +42,71 @@ def same(result: dict[str, Any]) -> dict[str, Any]:
     return {**kept, **spent, "reproducer": result["reproducer"]["content"]}
 
 
-def is_step(event: Event) -> bool:
-    return bool(event["kind"] == "step")
+def of_kind(kind: str) -> Callable[[Event], bool]:
+    return lambda event: bool(event["kind"] == kind)
 
 
-def is_stage(event: Event) -> bool:
-    return bool(event["kind"] == "stage")
+def at_lane(lane: str) -> Callable[[Event], bool]:
+    role, candidate, round_, turn = lane.rsplit("-", 3)
+
+    def is_step(event: Event) -> bool:
+        return event["kind"] == "step" and (role, candidate, round_, int(turn)) == (
+            event["role"],
+            f"c{event['candidate']}",
+            f"r{event['round']}",
+            event["turn"],
+        )
+
+    return is_step
 
 
-@pytest.mark.parametrize("step", range(STEPS + 1))
-def test_killed_after_any_step_the_run_ends_the_same(
-    recorded: tuple[Path, Path, dict[str, Any]], tmp_path: Path, step: int
+def kill_at(command: list[str], home: Path, moment: Callable[[Event], bool]) -> str:
+    """Run the command until an event has been written, and kill it at once; the run's id."""
+    process = subprocess.Popen(
+        command, env=environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    run_id = wait_for_event(home, process, moment)
+    process.kill()
+    process.wait()
+    return run_id
+
+
+def resume(home: Path, run_id: str) -> dict[str, Any]:
+    """The result of the run, which is gone on with to its end."""
+    done = subprocess.run(
+        fix("--resume", run_id, "--json"), env=environment(home), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (home / "runs").iterdir()] == [run_id]
+    assert containers(run_id) == []
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def test_killed_at_every_step_the_run_ends_the_same(
+    recorded: tuple[Path, Path, dict[str, Any]], tmp_path: Path
 ) -> None:
+    """Each step is killed once: after its event, and mostly before its checkpoint."""
     repo, recording, expected = recorded
     home = tmp_path / "home"
     command = fix(repo, "--issue", ISSUE, "--model", f"replay:{recording}")
-    process = subprocess.Popen(command, env=environment(home), stderr=subprocess.DEVNULL)
-    run_id = wait_for_event(home, process, is_step if step else is_stage, max(step, 1))
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-    done = subprocess.run(
-        fix("--resume", run_id, "--json"),
-        env=environment(home),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
+    for lane in GOOD_BY_LANE:
+        command = fix("--resume", kill_at(command, home, at_lane(lane)))
+    result = resume(home, command[-1])
     assert same(result) == same(expected)
     assert result["replayed"] is True
-    assert [path.name for path in (home / "runs").iterdir()] == [run_id]
-    assert containers(run_id) == []
+
+
+@pytest.mark.parametrize("kind", ["attempt", "reproducer", "validation"])
+def test_killed_within_a_step_the_run_ends_the_same(
+    recorded: tuple[Path, Path, dict[str, Any]], tmp_path: Path, kind: str
+) -> None:
+    """Before the first reply, and when a verdict is known but its step is not saved."""
+    repo, recording, expected = recorded
+    home = tmp_path / "home"
+    command = fix(repo, "--issue", ISSUE, "--model", f"replay:{recording}")
+    run_id = kill_at(command, home, of_kind(kind))
+    assert same(resume(home, run_id)) == same(expected)
 
 
 def test_killed_again_and_again_at_odd_moments(
@@ -114,7 +144,7 @@ def test_two_processes_cannot_hold_one_run(
     command = fix(repo, "--issue", ISSUE, "--model", f"replay:{recording}")
     process = subprocess.Popen(command, env=environment(home), stderr=subprocess.DEVNULL)
     try:
-        wait_for_event(home, process, is_stage)
+        wait_for_event(home, process, of_kind("stage"))
         second = subprocess.run(
             fix("--resume", "latest"),
             env=environment(home),
