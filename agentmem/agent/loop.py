@@ -43,6 +43,7 @@ class LoopState:
     turn: int = 0
     malformed: int = 0
     shown: int = 0  # the first step that prompts still carry
+    withheld: str = ""  # the tool that is not offered in the next turn
     ratio: float = 1.0  # of counted to estimated tokens in the last call
     steps: list[Step] = field(default_factory=list)
     end: str = ""
@@ -104,20 +105,23 @@ class Loop:
         elif judgement is not None:
             state.round, state.turn = state.round + 1, 0
         elif _stuck(state.steps):
-            # What it has just said three times would make it say it again: only the last time is kept.
+            # What it has said three times makes it say it again: only the last time is kept, and the tool is
+            # not offered in the next turn.
             state.round, state.turn, state.shown = state.round + 1, 0, len(state.steps) - 1
+            state.withheld = step.calls[-1].name
 
     def _ask(self, state: LoopState, messages: list[Message], size: int) -> Reply:
         reply = self.model.complete(
             messages,
-            self.tools.specs,
+            [spec for spec in self.tools.specs if spec.name != state.withheld],
             lane=Lane(state.role, state.candidate, state.round, state.turn),
             temperature=self.temperatures[min(state.round, len(self.temperatures) - 1)],
             max_tokens=self.budget.before_call(size, self.max_tokens),
         )
+        state.withheld = ""
         self.budget.after_call(reply)
         if reply.usage.exact and reply.usage.prompt:
-            state.ratio = reply.usage.prompt / self._estimate(messages)
+            self.ratio = reply.usage.prompt / self._estimate(messages)
         return reply
 
     def _estimate(self, messages: Sequence[Message]) -> int:

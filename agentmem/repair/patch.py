@@ -40,12 +40,9 @@ def write_patch(bench: Bench, state: State, validator: Validator) -> tuple[Candi
     def hint(command: str, exit_code: int) -> str:
         if state.reproducer is None or state.reproducer.path not in command:
             return ""
-        done = exit_code == 0
-        return (
-            "If the existing tests pass too, call submit_patch now."
-            if done
-            else "It still fails: change the source with edit."
-        )
+        if exit_code == 0:
+            return "If the existing tests pass too, call submit_patch now."
+        return "It still fails: change the source with edit."
 
     run_agent(
         bench,
