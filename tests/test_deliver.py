@@ -1,4 +1,4 @@
-"""What becomes of a patch: a file, the work tree or a branch; never without evidence or over your own work."""
+"""What becomes of a patch: a file, the work tree or a branch; never without evidence, or over your work."""
 
 from __future__ import annotations
 
