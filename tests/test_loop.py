@@ -23,7 +23,7 @@ SUBMIT: Line = [("submit_patch", {"explanation": "done"})]
 
 
 class Folder:
-    """As much of a sandbox as these tests need: files in a folder, and one command that answers `same`."""
+    """As much of a sandbox as these tests need: files in a folder; only `cat a` answers with something of it."""
 
     root = "/workspace"
 
@@ -33,7 +33,8 @@ class Folder:
 
     def run(self, command: str, timeout: float) -> Completed:
         self.commands.append(command)
-        return Completed(0, "same\n", False, False, 0.0)
+        output = (self.folder / "a").read_text() if command == "cat a" else "same\n"
+        return Completed(0, output, False, False, 0.0)
 
     def read(self, path: str) -> bytes:
         return (self.folder / path).read_bytes()
@@ -213,12 +214,38 @@ def test_the_same_call_with_the_same_result_three_times_costs_a_round(tmp_path: 
     assert len(shown) == 1, "only the last of them is shown again"
 
 
-def test_an_edit_between_makes_a_repeated_call_new(tmp_path: Path) -> None:
+def test_the_repeated_tool_is_not_offered_in_the_next_turn(tmp_path: Path) -> None:
+    offered: list[bool] = []
+    work = Work(tmp_path, [bash(), bash(), bash(), bash("pwd"), SUBMIT], [True])
+    complete = work.model.complete
+
+    def spy(messages: Any, tools: Any, **given: Any) -> Reply:
+        offered.append("bash" in [tool.name for tool in tools])
+        return complete(messages, tools, **given)
+
+    work.model.complete = spy  # type: ignore[method-assign]
+    work.run()
+    assert offered == [True, True, True, False, True]
+
+
+@pytest.mark.parametrize(("command", "rounds"), [("cat a", {"r0"}), ("pytest", {"r0", "r1"})])
+def test_edits_between_count_only_when_they_change_the_result(
+    tmp_path: Path, command: str, rounds: set[str]
+) -> None:
     edits: list[Line] = [[("edit", {"path": "a", "old": "", "new": str(n)})] for n in range(3)]
-    lines = [line for edit in edits for line in (edit, bash("pytest"))]
+    lines = [line for edit in edits for line in (edit, bash(command))]
     work = Work(tmp_path, [*lines, SUBMIT], [True])
     assert work.run() == "accepted"
-    assert {lane.rsplit("-", 1)[0] for lane in work.lanes()} == {"patch-c0-r0"}
+    assert {lane.split("-")[2] for lane in work.lanes()} == rounds
+
+
+def test_the_count_of_the_last_call_corrects_the_estimate_of_the_next(tmp_path: Path) -> None:
+    work = Work(tmp_path, [bash(), SUBMIT], [True], window=5_000)
+    work.state.ratio = 100.0  # as a resumed run has it: by this a prompt would never fit
+    assert work.run() == "window"
+    work.state.end, work.state.ratio = "", 1.0
+    assert work.run() == "accepted"
+    assert 0 < work.state.ratio < 1, "the script counts 100 tokens for any prompt"
 
 
 def test_it_has_only_so_many_turns(tmp_path: Path) -> None:

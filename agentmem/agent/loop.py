@@ -121,7 +121,7 @@ class Loop:
         state.withheld = ""
         self.budget.after_call(reply)
         if reply.usage.exact and reply.usage.prompt:
-            self.ratio = reply.usage.prompt / self._estimate(messages)
+            state.ratio = reply.usage.prompt / self._estimate(messages)
         return reply
 
     def _estimate(self, messages: Sequence[Message]) -> int:
