@@ -23,7 +23,7 @@ SUBMIT: Line = [("submit_patch", {"explanation": "done"})]
 
 
 class Folder:
-    """As much of a sandbox as these tests need: files in a folder; only `cat a` answers with something of it."""
+    """As much of a sandbox as these tests need: files in a folder; only `cat a` answers with one."""
 
     root = "/workspace"
 
