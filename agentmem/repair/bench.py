@@ -108,8 +108,9 @@ class Bench:
 
 def prompt_parts(bench: Bench) -> Mapping[str, Any]:
     """What the prompts of every role say about the repository."""
+    source = [hit for hit in bench.hits if bench.index.files[hit.path].kind == "source"]
     return {
         "map": describe(bench.hits),
-        "code": excerpt(bench.checkout.read, bench.hits, bench.caps.code),
+        "code": excerpt(bench.checkout.read, source, bench.caps.code),
         "test_command": bench.test_command,
     }

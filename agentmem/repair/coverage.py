@@ -21,9 +21,11 @@ def start_measuring(sandbox: Sandbox) -> str:
     """
     if sandbox.run("python -c 'import coverage'", 60).exit_code != 0:
         return ""
-    sandbox.write(
-        _CONFIG, f"[run]\nparallel = true\ndata_file = {_FOLDER}/data\nsource = {sandbox.root}\n".encode()
+    settings = (
+        f"[run]\nparallel = true\ndata_file = {_FOLDER}/data\nsource = {sandbox.root}\n"
+        "[report]\nexclude_lines = (?!)\n"  # nothing: a line marked `no cover` runs all the same
     )
+    sandbox.write(_CONFIG, settings.encode())
     return f"export COVERAGE_PROCESS_START={_CONFIG}; "
 
 
@@ -72,30 +74,54 @@ def covers_change(
     """Whether any changed line was executed; None when no changed file is Python that can be parsed.
 
     `changed` holds line numbers in the patched files, `read` their patched text. A line inside a statement
-    counts as executed when its statement was, since coverage reports first lines only.
+    counts as executed when its statement was, since coverage reports first lines only. What an import of the
+    module alone executes says little: the head of a function counts when its body ran, and an import
+    statement only where nothing but imports was changed.
     """
     judged = False
+    strong: list[bool] = []
+    weak: list[bool] = []
     for path, lines in changed.items():
         text = read(path) if path.endswith(".py") else None
         if text is None:
             continue
         try:
-            starts = _statement_starts(text)
+            tree = ast.parse(text)
         except (SyntaxError, ValueError, RecursionError):
             continue
         judged = True
-        if any(starts.get(line, line) in executed.get(path, set()) for line in lines):
-            return True
-    return False if judged else None
+        ran, proofs = executed.get(path, set()), _proofs(tree)
+        imports = _import_lines(tree)
+        for line in lines:
+            if line in proofs:
+                (weak if line in imports else strong).append(bool(ran & proofs[line]))
+    return any(strong or weak) if judged else None
 
 
-def _statement_starts(text: str) -> dict[int, int]:
-    """For each line of a statement, the line on which its innermost statement begins."""
-    starts: dict[int, int] = {}
-    for node in ast.walk(ast.parse(text)):  # parents come before their children, which then overwrite
+def _proofs(tree: ast.Module) -> dict[int, set[int]]:
+    """For each line of a statement, the lines of which one must have run for the innermost statement to count.
+
+    That is the statement's first line, but for the head of a function (decorators, name, arguments) its body.
+    """
+    proofs: dict[int, set[int]] = {}
+    for node in ast.walk(tree):  # parents come before their children, which then overwrite
         if isinstance(node, ast.stmt):
             body = getattr(node, "body", None)
-            last = body[0].lineno - 1 if body else node.end_lineno or node.lineno
-            for line in range(node.lineno, max(last, node.lineno) + 1):
-                starts[line] = node.lineno
-    return starts
+            first, last = node.lineno, body[0].lineno - 1 if body else node.end_lineno or node.lineno
+            proof = {first}
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                first = min([first, *(each.lineno for each in node.decorator_list)])
+                proof = _lines_of(node.body) or proof
+            proofs |= {line: proof for line in range(first, max(last, node.lineno) + 1)}
+    return proofs
+
+
+def _lines_of(body: list[ast.stmt]) -> set[int]:
+    """First lines of all statements of a function's body; its docstring never runs."""
+    inner = body[1:] if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant) else body
+    return {node.lineno for each in inner for node in ast.walk(each) if isinstance(node, ast.stmt)}
+
+
+def _import_lines(tree: ast.Module) -> set[int]:
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return {line for node in imports for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}

@@ -16,6 +16,17 @@ _EXCEPTION = re.compile(
     r"|^E\s+(?P<bare>assert\b.*)$",  # pytest leaves the name out where it rewrites an assertion
     re.MULTILINE,
 )
+_COLLECTION = re.compile(
+    r"Interrupted: \d+ errors? during collection|^_+ ERROR collecting |^ERROR: (?:file or directory )?not found: "
+    r"|^(?:=+ )?no tests ran in |^NO TESTS RAN",
+    re.MULTILINE,
+)
+# An exception by any other name: what ends a traceback, or what pytest says at its place.
+_ANY_EXCEPTION = re.compile(
+    r"(?:^Traceback \(most recent call last\):\n(?:[ \t].*\n)+|^E {3})"
+    r"(?P<name>[A-Za-z_][\w.]*)(?::\s?(?P<text>.*))?$(?P<bare>)",
+    re.MULTILINE,
+)
 _ASSERTIONS = ("AssertionError", "Failed")
 _BROKEN = ("SyntaxError", "IndentationError", "TabError")
 
@@ -53,9 +64,9 @@ def judge_failure(
     if done.exit_code < 0 or done.exit_code > 128:
         return Failure(False, f"it was killed by a signal (exit code {done.exit_code}).", advice=_ALARM)
     output = done.output
-    if re.search(r"error(s)? during collection|ERROR collecting|no tests ran|not found: ", output):
+    if _COLLECTION.search(output):
         return Failure(False, "the test runner could not collect it.", advice="Correct the file.")
-    exceptions = list(_EXCEPTION.finditer(output))
+    exceptions = list(_EXCEPTION.finditer(output)) or list(_ANY_EXCEPTION.finditer(output))
     if not exceptions:
         return Failure(False, "it fails without an assertion or an exception.", advice=_ASSERT)
     last = exceptions[-1]

@@ -7,7 +7,6 @@ from typing import Any
 
 from agentmem.agent.loop import Judgement, LoopState
 from agentmem.context.compose import Prompt, compose, feedback
-from agentmem.diff import normalised
 from agentmem.repair.bench import Bench, prompt_parts
 from agentmem.repair.outcome import Candidate, Reproducer, Validation
 from agentmem.repair.stage import run_agent
@@ -76,7 +75,7 @@ def _try(
     bench: Bench, state: State, validator: Validator, sandbox: HarnessSandbox, explanation: str
 ) -> Candidate:
     diff = _diff(bench, state.reproducer, sandbox)
-    same = [each for each in state.tried if normalised(each.diff) == normalised(diff)]
+    same = [each for each in state.tried if each.diff == diff]
     validation = same[-1].validation if same else validator.validate(diff)
     round_ = state.loop.round if state.loop else 0
     bench.run.emit(

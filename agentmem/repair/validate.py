@@ -18,6 +18,7 @@ from agentmem.text import clip
 
 PASSES = 2  # the reproducer must pass this often, each time in a fresh sandbox
 REPEATS = 2  # a new failure is run this often more, on both trees
+_AS_IN_BASE = "existing tests are run as the base commit has them, without the patch's changes to them"
 TEST_FILES = 20  # the nearest test files that are run
 
 
@@ -52,8 +53,11 @@ class Validator:
                 feedback_title=f"What `{self.reproducer.command if self.reproducer else ''}` printed:",
                 feedback_output=clip(done.output, 4_000),
             )
+        if passes and self._passes_without_patch():
+            why = "the reproducer passes without the patch now, too: it depends on something else"
+            return Validation("unproven", Evidence.E0, (why,), reproducer_passes=True, covered=covered)
         tests, run = self._tests(changes, info)
-        return _weigh(passes, covered, tests, run)
+        return _weigh(passes, covered, tests, run, edited=not info.files.keys().isdisjoint(tests.files))
 
     def _reproduce(
         self, changes: Changes, info: PatchInfo
@@ -78,8 +82,21 @@ class Validator:
                 sandbox.close()
         return True, covered, done
 
+    def _passes_without_patch(self) -> bool:
+        """Whether the base commit passes by now: what time, chance or a place outside did is no repair."""
+        assert self.reproducer is not None
+        sandbox = self.bench.start()
+        try:
+            return run_reproducer(sandbox, self.reproducer, self.bench.settings.command_timeout).exit_code == 0
+        finally:
+            sandbox.close()
+
     def _tests(self, changes: Changes, info: PatchInfo) -> tuple[Tests, TestRun | None]:
-        """Run the relevant existing tests before and after; new failures are run again on both trees."""
+        """Run the relevant existing tests before and after; new failures are run again on both trees.
+
+        They run as the base commit has them, whatever the patch makes of them: else it could weaken a test
+        and count it as passed.
+        """
         command, files = self.bench.test_command, self._relevant(info)
         if is_pytest(command) and not files:
             return Tests(command, note="no existing test is relevant to the change"), None
@@ -91,7 +108,11 @@ class Validator:
             note = "the relevant tests timed out before the patch" if before.timed_out else ""
             note = note or f"no relevant test {why} before the patch"
             return Tests(command, files, 0, before.count("failed"), note=note), before
+        changes = _but(changes, files)
         after = self._run(changes, files)
+        if after.timed_out and self.bench.budget.seconds_left() <= 0:
+            note = "the run's time was over before the relevant tests had finished"
+            return Tests(command, files, before.count("passed"), before.count("failed"), note=note), after
         suspects = before.named("passed") - after.named("passed")
         confirmed, flaky = self._confirm(changes, files, suspects) if suspects else (set(), set())
         tests = Tests(
@@ -109,10 +130,14 @@ class Validator:
     def _confirm(
         self, changes: Changes, files: tuple[str, ...], suspects: set[str]
     ) -> tuple[set[str], set[str]]:
-        """Split new failures into those that are stable on both trees, and flaky ones."""
+        """Split new failures into those that are stable on both trees, and flaky ones.
+
+        Repeats that found no time to finish speak for nobody.
+        """
         confirmed = set(suspects)
         for _ in range(REPEATS):
-            confirmed &= self._run(None, files).named("passed")
+            base = self._run(None, files)
+            confirmed &= confirmed if base.timed_out else base.named("passed")
             confirmed -= self._run(changes, files).named("passed")
         return confirmed, suspects - confirmed
 
@@ -130,13 +155,19 @@ class Validator:
             sandbox.close()
 
 
-def _weigh(passes: bool | None, covered: bool | None, tests: Tests, run: TestRun | None) -> Validation:
-    """The verdict and the evidence level that the findings earn (design section 1, step 8)."""
+def _weigh(
+    passes: bool | None, covered: bool | None, tests: Tests, run: TestRun | None, *, edited: bool
+) -> Validation:
+    """The verdict and the evidence level that the findings earn (design section 1, step 8).
+
+    `edited` is True when the patch changes one of the tests.
+    """
     if tests.regressions:
+        asides = (_AS_IN_BASE,) if edited else ()
         return Validation(
             "regressed",
             Evidence.E0,
-            tuple(f"{name} passed before and fails now" for name in tests.regressions[:10]),
+            tuple(f"{name} passed before and fails now" for name in tests.regressions[:10]) + asides,
             reproducer_passes=passes,
             covered=covered,
             tests=tests,
@@ -158,6 +189,12 @@ def _weigh(passes: bool | None, covered: bool | None, tests: Tests, run: TestRun
     )
     level = Evidence.E2 if kept else Evidence.E1
     return Validation("verified", level, _said(reasons), reproducer_passes=True, covered=covered, tests=tests)
+
+
+def _but(changes: Changes, paths: tuple[str, ...]) -> Changes:
+    """`changes` without what they do to `paths`."""
+    kept = {path: state for path, state in changes.files.items() if path not in paths}
+    return Changes(kept, [path for path in changes.deleted if path not in paths])
 
 
 def _covered(executed: Mapping[str, set[int]] | None, changes: Changes, info: PatchInfo) -> bool | None:
