@@ -1,13 +1,23 @@
-"""Tests that need a Docker engine are skipped where none answers, unless nothing may be skipped."""
+"""What a machine may lack: tests that need it are skipped there, unless nothing may be skipped."""
 
 from __future__ import annotations
 
 import os
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 REQUIRE_ALL = "AGENTMEM_TEST_REQUIRE_ALL"
+
+
+def lacking(why: str) -> NoReturn:
+    """Skip this test, or fail it where nothing may be skipped."""
+    if os.environ.get(REQUIRE_ALL) == "1":
+        pytest.fail(f"{why}, and {REQUIRE_ALL} is set", pytrace=False)
+    pytest.skip(why)
 
 
 @cache
@@ -23,8 +33,21 @@ def _why_no_engine() -> str:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("docker") is None or not (why := _why_no_engine()):
-        return
-    if os.environ.get(REQUIRE_ALL) == "1":
-        pytest.fail(f"{why}, and {REQUIRE_ALL} is set", pytrace=False)
-    pytest.skip(why)
+    if item.get_closest_marker("docker") is not None and (why := _why_no_engine()):
+        lacking(why)
+
+
+@pytest.fixture(scope="session")
+def llama_cpp() -> None:
+    if find_spec("xllamacpp") is None:
+        lacking("the extra `local` (xllamacpp) is not installed")
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(llama_cpp: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file of random weights."""
+    from tests.tiny_model import write_model
+
+    path = tmp_path_factory.mktemp("models") / "tiny.gguf"
+    write_model(path)
+    return path

@@ -15,6 +15,7 @@ from agentmem.sandbox import check, jail, local, open_sandboxes
 from agentmem.sandbox.environment import Step, detect
 from agentmem.sandbox.limits import MIB, Limits
 from agentmem.sandbox.local import LocalPrepared, LocalSandbox
+from tests.conftest import lacking
 from tests.projects import TINY, archive_of
 
 PLAN = detect([path for path in TINY if not path.startswith(".git/")], TINY.get)
@@ -35,7 +36,7 @@ def prepared(
     if request.param == "bare":
         monkeypatch.setattr(local, "bubblewrap", lambda: "")
     elif not jail.bubblewrap():
-        pytest.skip("bubblewrap is missing, or forbidden here")
+        lacking("bubblewrap is missing, or forbidden here")
     return local.prepare(PLAN, commit="c", archive=archive_of(TINY), run_id="test", limits=LIMITS)
 
 

@@ -29,6 +29,7 @@ _TAG = re.compile(r"<([A-Za-z_][\w-]*)>")
 _FENCE = re.compile(r"(?:^|\n)```[\w-]*[ \t]*\s*\Z")
 _PLACEHOLDERS = {"integer": 1, "number": 0.5, "boolean": True, "array": [0, 1]}
 _LEFTOVER = re.compile(r"\s*(?:```\s*)?\Z")
+_CUT = "The reply was cut off at the limit of its tokens; say less. "
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,8 @@ def parse(reply: str, tools: Sequence[ToolSpec], prefix: str = "call", cut: bool
         ident = f"{prefix}-{len(calls)}"
         head = _OPEN.match(reply, found.start())
         if head is None:
-            problem = 'The opening tag must read <call tool="NAME">.\n' + _right_call(tools[0])
+            problem = (_CUT if cut else "") + 'The opening tag must read <call tool="NAME">.'
+            problem = f"{problem}\n{_right_call(tools[0])}"
             calls.append(ToolCall(ident, "", {}, problem))
             break
         name = head.group(1)
@@ -138,7 +140,7 @@ def parse(reply: str, tools: Sequence[ToolSpec], prefix: str = "call", cut: bool
         arguments, bad = _convert(values, tool)
         problem = problem or bad or missing(tool, arguments)
         if problem and cut:
-            problem = f"The reply was cut off at the limit of its tokens; say less. {problem}"
+            problem = _CUT + problem
         calls.append(ToolCall(ident, name, arguments, f"{problem}\n{_right_call(tool)}" if problem else ""))
         if problem:
             break
