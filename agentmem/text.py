@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 _CHAIN = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+|\w+")
 _ASCII_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -69,6 +70,19 @@ def clip(text: str, limit_chars: int, keep: Literal["both", "head", "tail"] = "b
         return f"{marker}\n{text[out:]}"
     head = limit_chars // 2
     return f"{text[:head]}\n{marker}\n{text[head + out :]}"
+
+
+def well_formed(value: Any) -> Any:
+    """A JSON-like value with U+FFFD for lone surrogates, which JSON can carry but no file or request can."""
+    if isinstance(value, str):
+        return (
+            value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        )
+    if isinstance(value, Mapping):
+        return {well_formed(key): well_formed(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [well_formed(item) for item in value]
+    return value
 
 
 def printable(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentmem.text import clip, estimate_tokens, printable, tokens
+from agentmem.text import clip, estimate_tokens, printable, tokens, well_formed
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,8 @@ def test_clip_says_what_is_gone() -> None:
 )
 def test_printable(text: str, expected: str) -> None:
     assert printable(text) == expected
+
+
+def test_lone_surrogates_are_replaced_wherever_they_are() -> None:
+    value = {"a\ud83d": ["é\udce9", 1, None, "\U0001f600"], "b": {"c": "plain"}}
+    assert well_formed(value) == {"a\ufffd": ["é\ufffd", 1, None, "\U0001f600"], "b": {"c": "plain"}}

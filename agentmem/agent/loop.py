@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from agentmem.agent.limits import Budget
@@ -14,7 +14,7 @@ from agentmem.context.policy import ContextPolicy
 from agentmem.context.steps import Step, ToolResult
 from agentmem.model.base import Lane, Message, Model, Reply, ToolCall
 from agentmem.model.canonical import normalise
-from agentmem.text import clip, estimate_tokens
+from agentmem.text import clip, estimate_tokens, well_formed
 
 End = Literal["accepted", "rounds", "turns", "malformed", "window"]
 MALFORMED_IN_A_ROW = 3
@@ -84,7 +84,7 @@ class Loop:
             self.save(state)
 
     def _step(self, state: LoopState) -> None:
-        messages = self.policy.render(self.task, state.steps[state.shown :])
+        messages: list[Message] = well_formed(self.policy.render(self.task, state.steps[state.shown :]))
         size = int(self._estimate(messages) * state.ratio)
         if self.model.window is not None and size + min(self.max_tokens, 256) > self.model.window:
             state.end = "window"
@@ -120,6 +120,7 @@ class Loop:
         )
         state.withheld = ""
         self.budget.after_call(reply)
+        reply = _well_formed(reply)
         if reply.usage.exact and reply.usage.prompt:
             state.ratio = reply.usage.prompt / self._estimate(messages)
         return reply
@@ -179,6 +180,11 @@ class Loop:
             seconds=round(reply.seconds, 3),
             spent=self.budget.spent.to_json(),
         )
+
+
+def _well_formed(reply: Reply) -> Reply:
+    calls = tuple(replace(call, arguments=well_formed(call.arguments)) for call in reply.calls)
+    return replace(reply, text=well_formed(reply.text), calls=calls, message=well_formed(reply.message))
 
 
 def _stuck(steps: Sequence[Step]) -> bool:

@@ -37,7 +37,7 @@ def run(arguments: Sequence[str]) -> int:
     caught: list[ExitCode] = []
     try:
         with _signals_raise(caught):
-            code = _run(arguments)
+            code = _run_telling(arguments)
     except AgentmemError as error:
         say(f"error: {error.what}")
         say(error.mend)
@@ -94,6 +94,18 @@ def say(line: str) -> None:
             print(text, file=sys.stderr, flush=True)
 
 
+def _run_telling(arguments: Sequence[str]) -> int:
+    """With --json an error is one JSON object, too; `fix` writes its own, which knows the run."""
+    try:
+        return _run(arguments)
+    except BaseException as end:
+        if "--json" in arguments and arguments[0] != "fix":
+            from agentmem.repair.session import describe_end
+
+            _out_json(describe_end(end))
+        raise
+
+
 def _run(arguments: Sequence[str]) -> int:
     if list(arguments) == ["--version"]:  # without typer, which costs more than all the rest
         print(f"agentmem {__version__}")
@@ -108,8 +120,17 @@ def _run(arguments: Sequence[str]) -> int:
     try:
         build(arguments)(args=list(arguments), prog_name="agentmem")
     except SystemExit as end:  # typer has already said what there was to say
+        if end.code == ExitCode.USAGE and "--json" in arguments:
+            what, mend = "the command line cannot be used as given", f"See `agentmem {name} --help`."
+            _out_json({"exit_code": int(ExitCode.USAGE), "error": what, "mend": mend})
         return end.code if isinstance(end.code, int) else ExitCode.OK
     return ExitCode.OK
+
+
+def _out_json(value: dict[str, object]) -> None:
+    from agentmem.cli.options import out_json
+
+    out_json(value)
 
 
 def _stand_in() -> NoReturn:
