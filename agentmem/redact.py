@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -54,14 +54,15 @@ class Redactor:
         """The text without known values and without anything that has the shape of a key."""
         return _SHAPES.sub(_shape, self.known(text))
 
-    def data(self, value: Any) -> Any:
-        """The same for every string in a JSON-like value, keys of mappings included."""
+    def data(self, value: Any, clean: Callable[[str], str] | None = None) -> Any:
+        """`clean` (or else `text`) of every string in a JSON-like value, keys of mappings included."""
+        clean = clean or self.text
         if isinstance(value, str):
-            return self.text(value)
+            return clean(value)
         if isinstance(value, Mapping):
-            return {self.text(str(key)): self.data(item) for key, item in value.items()}
+            return {clean(str(key)): self.data(item, clean) for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return [self.data(item) for item in value]
+            return [self.data(item, clean) for item in value]
         return value
 
 

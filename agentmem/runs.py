@@ -95,9 +95,9 @@ class RunReader:
 class Run(RunReader):
     """A live run. Holds the run's lock until `close`; safe to use from several threads.
 
-    Everything written but blobs passes `redactor`; the patch loses known values only, since a text of the
-    repository that merely looks like a key must stay for the patch to apply. Writing raises AgentmemError
-    when the disk is full or the directory cannot be written.
+    Everything written but blobs passes `redactor`; patch and checkpoint lose known values only, since a text
+    of the repository that merely looks like a key must stay for the patch to apply. Writing raises
+    AgentmemError when the disk is full or the directory cannot be written.
     """
 
     def __init__(self, directory: Path, redactor: Redactor | None = None) -> None:
@@ -155,10 +155,11 @@ class Run(RunReader):
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
         """Replace the checkpoint as a whole; a kill leaves the old one or the new one."""
-        self._save_json("checkpoint.json", state)
+        # A text that only looks like a key stays, or a resumed run would ask and patch something else.
+        self._save_json("checkpoint.json", state, self.redactor.known)
 
     def save_result(self, result: Mapping[str, Any]) -> None:
-        self._save_json("result.json", result)
+        self._save_json("result.json", result, self.redactor.text)
 
     def save_patch(self, text: str) -> Path:
         with explained(self.dir):
@@ -191,11 +192,10 @@ class Run(RunReader):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _save_json(self, name: str, value: Mapping[str, Any]) -> None:
+    def _save_json(self, name: str, value: Mapping[str, Any], clean: Callable[[str], str]) -> None:
         with self._writing, explained(self.dir):
-            replace_file(
-                self.dir / name, json.dumps(self.redactor.data(value), default=str, indent=1).encode()
-            )
+            data = json.dumps(self.redactor.data(value, clean), default=str, indent=1)
+            replace_file(self.dir / name, data.encode())
 
 
 def find_run(home: Path, run_id: str) -> Path:

@@ -168,7 +168,7 @@ def test_secrets_reach_no_file(tmp_path: Path) -> None:
     text = " ".join([secret, json.dumps(secret), quote(secret, safe=""), encoded, *shapes])
     with Run.create(tmp_path, {"issue": text}, redactor) as run:
         event = run.emit("step", tool={"arguments": [text], secret: 1}, home="/home/someone short")
-        run.save_checkpoint({"messages": [text]})
+        run.save_checkpoint({"messages": [secret, encoded]})
         run.save_result({"text": text})
         run.save_patch(f"+password = '{secret}'\n example = '{shapes[2]}'\n")
     core = base64.b64encode(b":" + secret.encode())[4:-4]
@@ -182,6 +182,15 @@ def test_secrets_reach_no_file(tmp_path: Path) -> None:
     assert event["home"] == "/home/someone short"
     # Text of the repository that only looks like a key must survive, or the patch would not apply.
     assert shapes[2] in run.patch_path.read_text()
+
+
+def test_a_checkpoint_keeps_what_only_looks_like_a_key(tmp_path: Path) -> None:
+    """A resumed run must ask and patch the same as one that was never interrupted."""
+    diff = "-key = 'AKIAIOSFODNN7EXAMPLE'\n+key = 'hunter2hunter'\n"
+    with Run.create(tmp_path, {}, Redactor.from_environment({"A_KEY": "hunter2hunter"})) as run:
+        run.save_checkpoint({"diff": diff})
+        saved = run.load_checkpoint()
+    assert saved == {"diff": diff.replace("hunter2hunter", "[redacted A_KEY]")}
 
 
 @pytest.mark.parametrize(
