@@ -187,10 +187,16 @@ def _touches_pytest(file: FileDiff) -> bool:
 
 
 def normalised(text: str) -> str:
-    """The patch without what two equal repairs may differ in: context, numbers, headers, white space."""
+    """The patch without what two equal repairs may differ in: context, numbers, headers, spacing."""
     parts = []
     for file in sorted(parse(text), key=lambda file: file.path):
         kind = "created" if file.created else "deleted" if file.deleted else file.new_mode
-        lines = [line.kind + "".join(line.text.split()) for line in file.lines if line.kind != " "]
+        lines = [line.kind + _spaced(line.text) for line in file.lines if line.kind != " "]
         parts.append("\n".join([f"{file.path} {kind}".rstrip(), *(line for line in lines if len(line) > 1)]))
     return "\n".join(parts)
+
+
+def _spaced(text: str) -> str:
+    """One space between words; the indentation stays, since it is meaning in Python."""
+    indent = text[: len(text) - len(text.lstrip())]
+    return f"{indent}{' '.join(text.split())}".rstrip()

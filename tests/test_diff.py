@@ -178,6 +178,8 @@ def test_normalised_forgets_accidents_only() -> None:
     assert normalised(edit("y") + edit("x")) == normalised(edit("x") + edit("y"))
     assert normalised(edit("x")) != normalised(edit("y"))
     assert normalised(edit("x")) != normalised(edit("x", new="c"))
+    assert normalised(edit("x", new="return")) != normalised(edit("x", new="  return"))
+    assert normalised(edit("x", new="'a b'")) != normalised(edit("x", new="'ab'"))
 
 
 # -- reaching the user

@@ -17,6 +17,12 @@ def double(x):
 
 def explode(x):
     raise KeyError(x)
+
+class Empty(Exception):
+    pass
+
+def take():
+    raise Empty("file not found: x")
 """
 
 
@@ -46,6 +52,8 @@ def accepted(tmp_path: Path, done: Completed) -> tuple[bool, str]:
         ("import lib\nlib.explode(1)", True, "raised through lib.py"),
         ("import unittest, lib\nclass T(unittest.TestCase):\n  def test(self): "
          "self.assertEqual(lib.double(1), 2)\nunittest.main()", True, "assertion"),
+        ("import lib\nlib.take()", True, "Empty was raised through lib.py"),
+        ("import lib\nassert lib.double(2) == 4, 'not found: 4'", True, "assertion"),
         ("import lib\nassert lib.double(2) == 5", False, "passes now"),
         ("import lib\nassert lib.double(2 == 4", False, "not valid"),
         ("import nowhere", False, "import fails"),
@@ -66,6 +74,7 @@ def test_plain_scripts(tmp_path: Path, test: str, counts: bool, why: str) -> Non
     [
         ("import lib\ndef test(): assert lib.double(2) == 4", True, "assertion"),
         ("import lib\ndef test(): lib.explode(2)", True, "through lib.py"),
+        ("import lib\ndef test(): lib.take()", True, "Empty was raised through lib.py"),
         (
             "import lib, pytest\ndef test():\n  with pytest.raises(ValueError): lib.double(2)",
             True,

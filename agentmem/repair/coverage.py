@@ -99,7 +99,7 @@ def covers_change(
 
 
 def _proofs(tree: ast.Module) -> dict[int, set[int]]:
-    """For each line of a statement, the lines of which one must have run for the innermost statement to count.
+    """For each line, those of which one must have run for its innermost statement to count.
 
     That is the statement's first line, but for the head of a function (decorators, name, arguments) its body.
     """
@@ -112,7 +112,7 @@ def _proofs(tree: ast.Module) -> dict[int, set[int]]:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 first = min([first, *(each.lineno for each in node.decorator_list)])
                 proof = _lines_of(node.body) or proof
-            proofs |= {line: proof for line in range(first, max(last, node.lineno) + 1)}
+            proofs |= dict.fromkeys(range(first, max(last, node.lineno) + 1), proof)
     return proofs
 
 

@@ -17,13 +17,13 @@ _EXCEPTION = re.compile(
     re.MULTILINE,
 )
 _COLLECTION = re.compile(
-    r"Interrupted: \d+ errors? during collection|^_+ ERROR collecting |^ERROR: (?:file or directory )?not found: "
-    r"|^(?:=+ )?no tests ran in |^NO TESTS RAN",
+    r"Interrupted: \d+ errors? during collection|^_+ ERROR collecting "
+    r"|^ERROR: (?:file or directory )?not found: |^(?:=+ )?no tests ran in |^NO TESTS RAN",
     re.MULTILINE,
 )
 # An exception by any other name: what ends a traceback, or what pytest says at its place.
 _ANY_EXCEPTION = re.compile(
-    r"(?:^Traceback \(most recent call last\):\n(?:[ \t].*\n)+|^E {3})"
+    r"(?:^Traceback \(most recent call last\):\n(?:[ \t].*\n)+|^E {3,})"
     r"(?P<name>[A-Za-z_][\w.]*)(?::\s?(?P<text>.*))?$(?P<bare>)",
     re.MULTILINE,
 )

@@ -87,7 +87,9 @@ class Validator:
         assert self.reproducer is not None
         sandbox = self.bench.start()
         try:
-            return run_reproducer(sandbox, self.reproducer, self.bench.settings.command_timeout).exit_code == 0
+            return (
+                run_reproducer(sandbox, self.reproducer, self.bench.settings.command_timeout).exit_code == 0
+            )
         finally:
             sandbox.close()
 
