@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
@@ -9,4 +10,6 @@ def main() -> None:
     """The entry point of `agentmem`; ends the process with a code of docs/exit-codes.md."""
     from agentmem.cli.app import run
 
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing but the clean-up at exit is left to interrupt
+    sys.exit(code)

@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -30,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 COMPLETING = "_AGENTMEM_COMPLETE"  # in the environment when a shell asks for completions
 DEBUG = "AGENTMEM_DEBUG"
+CLEANING = 5.0  # seconds in which another signal does not interrupt the clean-up after the first
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -139,12 +141,19 @@ def _stand_in() -> NoReturn:
 
 @contextlib.contextmanager
 def _signals_raise(caught: list[ExitCode]) -> Iterator[None]:
-    """SIGINT raises KeyboardInterrupt, SIGTERM and SIGHUP raise Terminated; `caught` gets the exit code."""
+    """SIGINT raises KeyboardInterrupt, SIGTERM and SIGHUP raise Terminated; `caught` gets the exit code.
+
+    The clean-up that a signal starts must not fall to the next one of an impatient user.
+    """
+    grace = 0.0
 
     def handler(code: ExitCode, error: type[BaseException]) -> Callable[[int, FrameType | None], None]:
         def raise_it(_number: int, _frame: FrameType | None) -> None:
+            nonlocal grace
             caught.append(code)
-            raise error
+            if time.monotonic() >= grace:
+                grace = time.monotonic() + CLEANING
+                raise error
 
         return raise_it
 
@@ -180,8 +189,6 @@ def _crash(error: Exception) -> int:
 
 def _save_traceback(text: str) -> str:
     try:
-        import time
-
         from agentmem.durable import make_private, replace_file
         from agentmem.redact import Redactor
         from agentmem.settings import home
