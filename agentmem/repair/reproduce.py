@@ -76,10 +76,12 @@ def judge_reproducer(
 def unsubmitted_reproducer(bench: Bench, sandbox: Sandbox) -> Reproducer | None:
     """The file at the suggested path, when it proves itself although it was not handed in."""
     try:
-        sandbox.read(SUGGESTED_PATH)
+        content = sandbox.read(SUGGESTED_PATH)
     except (OSError, ValueError):
         return None
-    found = {"path": SUGGESTED_PATH, "command": suggested_command(bench), "reason": "found in the sandbox"}
+    # Asked for as a test, it may have become a script, in which pytest would find nothing to run.
+    command = suggested_command(bench) if b"def test" in content else f"python {SUGGESTED_PATH}"
+    found = {"path": SUGGESTED_PATH, "command": command, "reason": "found in the sandbox"}
     return judge_reproducer(bench, sandbox, found)[1]
 
 

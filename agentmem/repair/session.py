@@ -40,7 +40,7 @@ def work(request: Request, run: Run, home: Path) -> Outcome:
 def open_session_model(request: Request, run: Run, home: Path) -> Model:
     """The model of the request, recorded when asked. Raises ConfigError."""
     from agentmem.context.compose import prompts_version
-    from agentmem.model import open_model
+    from agentmem.model import check, open_model
     from agentmem.model.options import ModelOptions
     from agentmem.model.replay import Recorder
 
@@ -57,6 +57,9 @@ def open_session_model(request: Request, run: Run, home: Path) -> Model:
         local_threads=settings.local_threads,
     )
     model = open_model(settings.model, api_base=settings.api_base, options=options)
+    for _, ok, detail, mend in check(settings.model, settings.api_base):
+        if not ok:  # told now, not after minutes of set-up
+            raise ConfigError(f"{settings.model} cannot be used: {detail}", mend)
     if request.record is None:
         return model
     versions = {"prompts": prompts_version(), "policy": settings.context}
