@@ -128,3 +128,11 @@ def test_a_model_nobody_knows_is_refused_before_the_set_up(tmp_path: Path) -> No
     assert done.returncode == 3
     assert "No provider is known" in done.stderr
     assert "environment" not in done.stderr
+
+
+def test_a_test_command_that_finds_no_test_is_no_evidence(tmp_path: Path) -> None:
+    request = make_request(make_repo(tmp_path / "repo"), max_steps=2, test_command="python -m unittest")
+    lines = {"reproduce": [reproducer(REPRODUCER)], "patch": [submit(change("// len", "/ len"))]}
+    outcome, _ = run_repair(request, tmp_path / "home", Scripted(lines))
+    assert (outcome.status, outcome.evidence) == ("fixed", Evidence.E1)
+    assert outcome.reasons[-1] == "no relevant test passes before the patch"
