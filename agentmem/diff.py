@@ -54,6 +54,8 @@ _HOOKS = (
     ".coveragerc",
     "runtests.py",
 )
+# At the root of a repository a file by these names is imported in place of the test runner.
+_RUNNERS = ("pytest", "_pytest", "pluggy", "coverage", "unittest")
 _SECTIONED = ("pyproject.toml", "setup.cfg")
 _PYTEST_SECTION = re.compile(r"pytest|\btox\b|\bnose", re.IGNORECASE)
 _PYTEST_KEY = re.compile(
@@ -167,6 +169,11 @@ def _check_kind(file: FileDiff, allow: frozenset[str]) -> None:
     if any(fnmatchcase(name, pattern) for pattern in _HOOKS):
         raise PatchRefused(
             f"{file.path}: decides how tests run, so it is refused", "allow it with: test-hooks"
+        )
+    if file.created and path.partition("/")[0].removesuffix(".py") in _RUNNERS:
+        raise PatchRefused(
+            f"{file.path}: would run in place of the test runner, so it is refused",
+            "allow it with: test-hooks",
         )
     if name in _SECTIONED and _touches_pytest(file):
         raise PatchRefused(

@@ -154,3 +154,24 @@ def test_three_replies_without_a_call_end_the_loop(repo: Path, tmp_path: Path) -
     outcome, _ = run_repair(make_request(repo), tmp_path / "home", model)
     assert outcome.status == "no_patch"
     assert "Every reply must call a tool" in model.requests[3][1][-1]["content"]
+
+
+def test_a_stuck_patch_starts_over_in_a_clean_sandbox(repo: Path, tmp_path: Path) -> None:
+    run_tests: Line = [("bash", {"command": "python test_reproduce_issue.py"})]
+    wrong = edit("total(values) // len(values)", "total(values) // (len(values) + 1)")
+    model = Scripted(
+        {
+            "reproduce": GOOD["reproduce"],
+            "patch": [wrong, run_tests, run_tests, run_tests, REPAIR, SUBMIT_PATCH],
+        }
+    )
+    outcome, _ = run_repair(make_request(repo), tmp_path / "home", model)
+    assert outcome.status == "fixed"  # REPAIR only fits the text of the base commit
+    assert [each.validation.verdict for each in outcome.tried] == ["reproducer_fails", "verified"]
+
+
+def test_a_patch_that_is_never_handed_in_counts_when_the_agent_is_stuck(repo: Path, tmp_path: Path) -> None:
+    run_tests: Line = [("bash", {"command": "python test_reproduce_issue.py"})]
+    model = Scripted({"reproduce": GOOD["reproduce"], "patch": [REPAIR, run_tests, run_tests, run_tests]})
+    outcome, _ = run_repair(make_request(repo), tmp_path / "home", model)
+    assert (outcome.status, outcome.limit) == ("fixed", "")

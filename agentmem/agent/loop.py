@@ -54,7 +54,8 @@ class Loop:
     """An agent of one role at work in one sandbox.
 
     `task` is the start of every prompt. `judge` tries a submission. `save` is called after every step, when
-    state and sandbox agree. `rounds` bounds the submissions, `turns` the steps of this loop.
+    state and sandbox agree. `restart` gives the tools for the round after being stuck, or None when what lies
+    in the sandbox proves itself. `rounds` bounds the submissions, `turns` the steps of this loop.
     """
 
     model: Model
@@ -68,6 +69,7 @@ class Loop:
     rounds: int
     turns: int
     max_tokens: int
+    restart: Callable[[LoopState], Toolbox | None] | None = None
     temperatures: Sequence[float] = (0.0, 0.4, 0.8)  # by round: a failed one is not repeated
 
     def run(self, state: LoopState) -> End:
@@ -109,6 +111,12 @@ class Loop:
             # not offered in the next turn.
             state.round, state.turn, state.shown = state.round + 1, 0, len(state.steps) - 1
             state.withheld = step.calls[-1].name
+            if self.restart is not None:
+                fresh = self.restart(state)
+                if fresh is None:
+                    state.end = "accepted"
+                else:
+                    self.tools = fresh
 
     def _ask(self, state: LoopState, messages: list[Message], size: int) -> Reply:
         reply = self.model.complete(

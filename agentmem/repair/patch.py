@@ -9,7 +9,7 @@ from agentmem.agent.loop import Judgement, LoopState
 from agentmem.context.compose import Prompt, compose, feedback
 from agentmem.repair.bench import Bench, prompt_parts
 from agentmem.repair.outcome import Candidate, Reproducer, Validation
-from agentmem.repair.stage import run_agent
+from agentmem.repair.stage import AgentStage
 from agentmem.repair.state import State
 from agentmem.repair.validate import Validator
 from agentmem.sandbox.base import HarnessSandbox
@@ -28,13 +28,15 @@ def write_patch(bench: Bench, state: State, validator: Validator) -> tuple[Candi
         state.tried = (*state.tried, candidate)
         return _judgement(candidate.validation, state.reproducer)
 
-    def salvage(sandbox: HarnessSandbox, loop: LoopState) -> None:
+    def salvage(sandbox: HarnessSandbox, loop: LoopState) -> bool:
         if loop.end == "accepted" or bench.budget.seconds_left() <= 0:
-            return
+            return loop.end == "accepted"
         last = state.tried[-1].diff if state.tried else ""
-        if _diff(bench, state.reproducer, sandbox) not in ("", last):
-            found = _try(bench, state, validator, sandbox, "found in the sandbox, not handed in")
-            state.tried = (*state.tried, found)
+        if _diff(bench, state.reproducer, sandbox) in ("", last):
+            return False
+        found = _try(bench, state, validator, sandbox, "found in the sandbox, not handed in")
+        state.tried = (*state.tried, found)
+        return found.validation.verdict == "verified"
 
     def hint(command: str, exit_code: int) -> str:
         if state.reproducer is None or state.reproducer.path not in command:
@@ -43,7 +45,7 @@ def write_patch(bench: Bench, state: State, validator: Validator) -> tuple[Candi
             return "If the existing tests pass too, call submit_patch now."
         return "It still fails: change the source with edit."
 
-    run_agent(
+    AgentStage(
         bench,
         state,
         "patch",
@@ -53,7 +55,8 @@ def write_patch(bench: Bench, state: State, validator: Validator) -> tuple[Candi
         rounds=bench.settings.rounds,
         turns=bench.settings.max_steps,
         leave=salvage,
-    )
+        clean_when_stuck=True,
+    ).run()
     return state.tried
 
 

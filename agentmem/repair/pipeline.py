@@ -21,7 +21,7 @@ from agentmem.repair.reproduce import (
     unsubmitted_reproducer,
 )
 from agentmem.repair.request import Request
-from agentmem.repair.stage import run_agent
+from agentmem.repair.stage import AgentStage
 from agentmem.repair.state import State, load_state, save_state
 from agentmem.repair.validate import Validator
 from agentmem.runs import Run
@@ -112,12 +112,13 @@ def reproduce(bench: Bench, state: State) -> None:
         state.reproducer = found or state.reproducer
         return judgement
 
-    def salvage(sandbox: HarnessSandbox, _loop: LoopState) -> None:
+    def salvage(sandbox: HarnessSandbox, _loop: LoopState) -> bool:
         if state.reproducer is None:
             state.reproducer = unsubmitted_reproducer(bench, sandbox)
+        return state.reproducer is not None
 
     bench.run.emit("stage", name="reproduce", detail="")
-    run_agent(
+    AgentStage(
         bench,
         state,
         "reproduce",
@@ -127,7 +128,7 @@ def reproduce(bench: Bench, state: State) -> None:
         rounds=bench.settings.attempts,
         turns=max(1, bench.settings.max_steps // 2),
         leave=salvage,
-    )
+    ).run()
     if state.reproducer is None:
         bench.run.emit("notice", text="no reproducer was accepted: the evidence will be E0 at most")
     state.reproduced, state.loop = True, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
@@ -39,14 +40,15 @@ def run_tests(sandbox: Sandbox, test_command: str, files: Sequence[str], timeout
     """Run `files` by the project's test command.
 
     pytest is asked for a report of each test; any other command is run as it stands and counts as one test,
-    named by the command, that passes with exit code 0.
+    named by the command, that passes with exit code 0; but for unittest's, when it found no test.
     """
     if not is_pytest(test_command):
         done = sandbox.run(test_command, timeout)
         result = {test_command: "passed" if done.exit_code == 0 else "failed"}
-        return _run(done, {} if done.timed_out else result)
+        nothing = done.timed_out or re.search(r"^Ran 0 tests in ", done.output, re.MULTILINE)
+        return _run(done, {} if nothing else result)
     command = (
-        f"rm -f {_REPORT}; {test_command} --tb=short -q -p no:cacheprovider --junitxml={_REPORT} "
+        f"rm -f {_REPORT}; {test_command} --tb=short -q --junitxml={_REPORT} "
         f"-- {' '.join(map(shlex.quote, files))}"
     )
     done = sandbox.run(command, timeout)
