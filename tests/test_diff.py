@@ -99,6 +99,14 @@ GUARDED = [
 ]
 
 
+@pytest.mark.parametrize("path", ["pytest.py", "_pytest/__init__.py", "unittest/case.py", "coverage.py"])
+def test_a_new_file_in_place_of_the_test_runner_is_refused(path: str) -> None:
+    with pytest.raises(PatchRefused, match="in place of the test runner"):
+        check_patch(create(path))
+    assert list(check_patch(edit(path)).files) == [path]
+    assert list(check_patch(create(f"src/{path}")).files) == [f"src/{path}"]
+
+
 @pytest.mark.parametrize(("path", "kind"), GUARDED)
 def test_guarded_files_need_their_permission(path: str, kind: str) -> None:
     other = frozenset({"ci", "test-hooks"} - {kind})
