@@ -30,7 +30,8 @@ RESULTS = ROOT.parent / "benchmarks" / "trials" / "results.jsonl"
 def folder_of(trial: Path) -> Path:
     """Where the trial's bundle, issue and recording lie: the demo's are part of the package."""
     facts = json.loads((trial / "trial.json").read_text())
-    return (trial / facts.get("bundle", "repo.bundle")).resolve().parent
+    bundle = trial / str(facts.get("bundle", "repo.bundle"))
+    return bundle.resolve().parent
 
 
 RECORDED = sorted(
