@@ -175,3 +175,14 @@ def test_a_patch_that_is_never_handed_in_counts_when_the_agent_is_stuck(repo: Pa
     model = Scripted({"reproduce": GOOD["reproduce"], "patch": [REPAIR, run_tests, run_tests, run_tests]})
     outcome, _ = run_repair(make_request(repo), tmp_path / "home", model)
     assert (outcome.status, outcome.limit) == ("fixed", "")
+
+
+def test_the_reproducer_stays_as_it_is(repo: Path, tmp_path: Path) -> None:
+    weaken = edit("== 2.5", "== 2", path="test_reproduce_issue.py")
+    model = Scripted({"reproduce": GOOD["reproduce"], "patch": [weaken, REPAIR, SUBMIT_PATCH]})
+    outcome, _ = run_repair(make_request(repo), tmp_path / "home", model)
+    assert outcome.status == "fixed"
+    refused = model.requests[3][1][-1]["content"]
+    assert refused == (
+        "test_reproduce_issue.py is the reproducer and stays as it is: change the source, for example stats.py"
+    )

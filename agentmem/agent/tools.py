@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agentmem.agent.edit import EditError, replace_once
@@ -32,8 +32,9 @@ class Toolbox:
     """The tools of one agent, bound to its sandbox.
 
     `find` ranks symbols and files for a query and a limit; `tracked` says whether a path belongs to the base
-    commit; `hint` says what a command's exit code means for the role; `clean` takes known secrets out of what
-    is shown and kept; `cap` is the length in characters of what the model is shown of one output.
+    commit; `cap` is the length in characters of what the model is shown of one output; `hint` says what a
+    command's exit code means for the role; `clean` takes known secrets out of what is shown and kept;
+    `protected` names the files that `edit` leaves alone, with the reason.
     """
 
     sandbox: Sandbox
@@ -45,6 +46,7 @@ class Toolbox:
     timeout: float
     hint: Callable[[str, int], str] = lambda _command, _exit_code: ""
     clean: Callable[[str], str] = str
+    protected: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, call: ToolCall) -> ToolResult:
         """The result of one call that is not a submission. Raises SandboxError when the sandbox is lost."""
@@ -126,6 +128,8 @@ def _edit(box: Toolbox, arguments: Mapping[str, Any]) -> str:
     path, old, new = arguments["path"], arguments["old"], arguments["new"]
     if not path.strip() or "\0" in path:
         raise ToolError("the path is empty or holds a NUL byte")
+    if reason := box.protected.get(path.removeprefix(box.sandbox.root.rstrip("/") + "/")):
+        raise ToolError(reason)
     try:
         before: str | None = _decode(box.sandbox.read(path), strict=True)
     except FileNotFoundError:

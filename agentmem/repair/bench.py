@@ -15,6 +15,7 @@ from agentmem.context.compose import Caps
 from agentmem.context.places import describe, excerpt
 from agentmem.issue import Issue
 from agentmem.model.base import Model
+from agentmem.repair.outcome import Reproducer
 from agentmem.runs import Run
 from agentmem.sandbox.base import HarnessSandbox, Prepared, Sandbox
 
@@ -71,7 +72,10 @@ class Bench:
     def tracked(self, path: str) -> bool:
         return path in self._paths
 
-    def toolbox(self, role: str, sandbox: Sandbox, hint: Callable[[str, int], str]) -> Toolbox:
+    def toolbox(
+        self, role: str, sandbox: Sandbox, hint: Callable[[str, int], str], reproducer: Reproducer | None
+    ) -> Toolbox:
+        """The tools of a role; an accepted `reproducer` stays as it is."""
         from agentmem.code.locate import search
 
         return Toolbox(
@@ -84,7 +88,13 @@ class Bench:
             timeout=self.settings.command_timeout,
             hint=hint,
             clean=self.run.redactor.known,
+            protected={reproducer.path: self._protected(reproducer)} if reproducer else {},
         )
+
+    def _protected(self, reproducer: Reproducer) -> str:
+        source = next((hit.path for hit in self.hits if self.index.files[hit.path].kind == "source"), "")
+        example = f", for example {source}" if source else ""
+        return f"{reproducer.path} is the reproducer and stays as it is: change the source{example}"
 
     def start(self, changes: Changes | None = None) -> HarnessSandbox:
         """A fresh sandbox, brought to `changes`."""

@@ -78,7 +78,7 @@ class AgentStage:
             model=bench.model,
             policy=open_policy(bench.settings.context),
             task=self.prompt.messages,
-            tools=bench.toolbox(self.role, self._sandbox, self.hint),
+            tools=bench.toolbox(self.role, self._sandbox, self.hint, self.state.reproducer),
             budget=bench.budget,
             judge=lambda submission: self.judge(self._sandbox, submission),
             save=self._save,
@@ -96,7 +96,7 @@ class AgentStage:
         self._sandbox.close()
         self._sandbox = self.bench.start(self._beginning())
         self.state.workspace = ""  # what the last checkpoint kept is gone
-        return self.bench.toolbox(self.role, self._sandbox, self.hint)
+        return self.bench.toolbox(self.role, self._sandbox, self.hint, self.state.reproducer)
 
     def _save(self, loop: LoopState) -> None:
         self.state.loop, self.state.spent = loop, self.bench.budget.spent
