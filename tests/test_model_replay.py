@@ -103,7 +103,7 @@ def test_drift_can_be_reported_instead(tmp_path: Path) -> None:
     assert ask(model, Lane("patch", turn=0), "Fix it.", "turn 0").text == "reply 1"
     model.close()
     assert model.drifted == ["patch-c0-r0-001"]
-    assert notices[-1] == "replay: 1 of 2 requests drifted"
+    assert notices[-1] == "replay: 1 of 2 prompts are not as they were when recorded"
     with pytest.raises(ProviderError, match="no reply for"):
         ask(model, Lane("review"), "x")
 
