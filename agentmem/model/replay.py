@@ -125,7 +125,8 @@ class ReplayModel:
 
     def close(self) -> None:
         if self.drifted and self._served:
-            self._options.on_notice(f"replay: {len(self.drifted)} of {self._served} prompts are not as they were when recorded")
+            count = f"{len(self.drifted)} of {self._served}"
+            self._options.on_notice(f"replay: {count} prompts are not as they were when recorded")
         self._served = 0  # told once
 
 
