@@ -91,9 +91,13 @@ class Bench:
             protected={reproducer.path: self._protected(reproducer)} if reproducer else {},
         )
 
+    @property
+    def likely(self) -> str:
+        """The best-ranked source file; empty where no source file was ranked."""
+        return next((hit.path for hit in self.hits if self.index.files[hit.path].kind == "source"), "")
+
     def _protected(self, reproducer: Reproducer) -> str:
-        source = next((hit.path for hit in self.hits if self.index.files[hit.path].kind == "source"), "")
-        example = f", for example {source}" if source else ""
+        example = f", for example {self.likely}" if self.likely else ""
         return f"{reproducer.path} is the reproducer and stays as it is: change the source{example}"
 
     def start(self, changes: Changes | None = None) -> HarnessSandbox:

@@ -66,6 +66,7 @@ def patch_prompt(bench: Bench, reproducer: Reproducer | None) -> Prompt:
         "patch",
         caps,
         issue=bench.issue.text,
+        likely=bench.likely,
         reproducer=clip(reproducer.content, caps.observation) if reproducer else "",
         reproducer_path=reproducer.path if reproducer else "",
         reproducer_command=reproducer.command if reproducer else "",
