@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +13,12 @@ from typing import NoReturn
 import pytest
 
 REQUIRE_ALL = "AGENTMEM_TEST_REQUIRE_ALL"
+
+# Under nohup or as a background job these are ignored, and so they would be in the processes that tests start.
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        with contextlib.suppress(ValueError):  # not in the main thread
+            signal.signal(_number, _handler)
 
 
 def lacking(why: str) -> NoReturn:
