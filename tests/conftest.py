@@ -14,7 +14,7 @@ import pytest
 
 REQUIRE_ALL = "AGENTMEM_TEST_REQUIRE_ALL"
 
-# Under nohup or as a background job these are ignored, and so they would be in the processes that tests start.
+# Under nohup or as a background job these are ignored, also in the processes that tests start.
 for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(_number) is signal.SIG_IGN:
         with contextlib.suppress(ValueError):  # not in the main thread

@@ -183,6 +183,4 @@ def test_the_reproducer_stays_as_it_is(repo: Path, tmp_path: Path) -> None:
     outcome, _ = run_repair(make_request(repo), tmp_path / "home", model)
     assert outcome.status == "fixed"
     refused = model.requests[3][1][-1]["content"]
-    assert refused == (
-        "test_reproduce_issue.py is the reproducer and stays as it is: change the source, for example stats.py"
-    )
+    assert refused.endswith("is the reproducer and stays as it is: change the source, for example stats.py")
