@@ -9,6 +9,7 @@ from agentmem.agent.loop import Judgement, LoopState
 from agentmem.context.compose import Prompt, compose, feedback
 from agentmem.repair.bench import Bench, prompt_parts
 from agentmem.repair.outcome import Candidate, Reproducer, Validation
+from agentmem.repair.reproduce import runs_alone
 from agentmem.repair.stage import AgentStage
 from agentmem.repair.state import State
 from agentmem.repair.validate import Validator
@@ -39,7 +40,7 @@ def write_patch(bench: Bench, state: State, validator: Validator) -> tuple[Candi
         return found.validation.verdict == "verified"
 
     def hint(command: str, exit_code: int) -> str:
-        if state.reproducer is None or state.reproducer.path not in command:
+        if state.reproducer is None or not runs_alone(command, state.reproducer.path):
             return ""
         if exit_code == 0:
             return "If the existing tests pass too, call submit_patch now."

@@ -40,11 +40,16 @@ def suggested_command(bench: Bench) -> str:
 
 def reproduce_hint(command: str, exit_code: int) -> str:
     """What to do next, once the reproducer has been run: small models go on rewriting it instead."""
-    if SUGGESTED_PATH not in command:
+    if not runs_alone(command, SUGGESTED_PATH):
         return ""
     if exit_code == 0:
         return "It passes, but must fail now: assert what the issue wants to happen, not what happens today."
     return "If it fails because of the bug in the issue, call submit_reproducer now."
+
+
+def runs_alone(command: str, path: str) -> bool:
+    """Whether a command runs `path` and nothing beside it, so that its exit code is that of the run."""
+    return path in command and not any(sign in command for sign in "|;&\n")
 
 
 def judge_reproducer(
