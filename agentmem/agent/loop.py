@@ -87,12 +87,15 @@ class Loop:
 
     def _step(self, state: LoopState) -> None:
         messages: list[Message] = well_formed(self.policy.render(self.task, state.steps[state.shown :]))
-        size = int(self._estimate(messages) * state.ratio)
+        estimate = self._estimate(messages)
+        size = int(estimate * state.ratio)
         if self.model.window is not None and size + min(self.max_tokens, 256) > self.model.window:
             state.end = "window"
             self.emit("notice", text=f"the model's window of {self.model.window:,} tokens is full")
             return
         reply = self._ask(state, messages, size)
+        if reply.usage.exact and reply.usage.prompt:
+            state.ratio = reply.usage.prompt / estimate
         step, judgement = self._act(state, reply)
         state.steps.append(step)
         self.policy.after(step)
@@ -128,10 +131,7 @@ class Loop:
         )
         state.withheld = ""
         self.budget.after_call(reply)
-        reply = _well_formed(reply)
-        if reply.usage.exact and reply.usage.prompt:
-            state.ratio = reply.usage.prompt / self._estimate(messages)
-        return reply
+        return _well_formed(reply)
 
     def _estimate(self, messages: Sequence[Message]) -> int:
         return max(1, estimate_tokens(json.dumps([messages, [asdict(spec) for spec in self.tools.specs]])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from agentmem.agent.limits import Budget
@@ -91,10 +92,15 @@ class Bench:
             protected={reproducer.path: self._protected(reproducer)} if reproducer else {},
         )
 
+    @cached_property
+    def source_hits(self) -> tuple[Hit, ...]:
+        """The ranked places that lie in source files: not in tests, prose or data."""
+        return tuple(hit for hit in self.hits if self.index.files[hit.path].kind == "source")
+
     @property
     def likely(self) -> str:
         """The best-ranked source file; empty where no source file was ranked."""
-        return next((hit.path for hit in self.hits if self.index.files[hit.path].kind == "source"), "")
+        return self.source_hits[0].path if self.source_hits else ""
 
     def _protected(self, reproducer: Reproducer) -> str:
         example = f", for example {self.likely}" if self.likely else ""
@@ -115,16 +121,15 @@ class Bench:
         """How long one test run may take now: the setting, but not beyond the run's own time."""
         return max(1.0, min(self.settings.test_timeout, self.budget.seconds_left()))
 
-    @property
+    @cached_property
     def _paths(self) -> frozenset[str]:
         return frozenset(self.checkout.paths())
 
 
 def prompt_parts(bench: Bench) -> Mapping[str, Any]:
     """What the prompts of every role say about the repository."""
-    source = [hit for hit in bench.hits if bench.index.files[hit.path].kind == "source"]
     return {
         "map": describe(bench.hits),
-        "code": excerpt(bench.checkout.read, source, bench.caps.code),
+        "code": excerpt(bench.checkout.read, bench.source_hits, bench.caps.code),
         "test_command": bench.test_command,
     }
